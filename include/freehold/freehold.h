@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* All of Freehold's interface. */
+#ifndef FREEHOLD_FREEHOLD_H
+#define FREEHOLD_FREEHOLD_H
+
+#include "freehold/allocator.h"
+#include "freehold/fatal.h"
+#include "freehold/heap.h"
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A heap of one's own: blocks of all sizes, and all of them gone at once when it ends.
+ *
+ * The functions are those of freehold/allocator.h; freehold_heap_alloc and so on are their typed
+ * forms. A heap and its blocks may be used from any thread; a block may be freed by another thread
+ * than it was allocated by. One lock guards a heap, so that a program with many busy threads gives
+ * each its own, or uses malloc.
+ *
+ * State        By value, with no memory until the first allocation, and never in a block. Then
+ *              pages from the system, in sections of 32 MiB of address space, of which only what is
+ *              used costs memory.
+ * Sizes        Up to 512 KiB out of slabs, 56 size classes with at most 15 bytes or a fifth of the
+ *              block to spare; beyond that each block is mapped by itself.
+ * Alignments   Any power of two that the address space has. An offset must be a multiple of the
+ *              alignment.
+ * Cost         Alloc and free O(1). freehold_owns and freehold_base O(1) for blocks out of slabs,
+ *              else linear in the number of larger blocks. Free memory is kept for about half a
+ *              second, then all but 4 MiB or an eighth of what is live goes back to the system, in
+ *              later calls.
+ * fork         The child may use a heap that no other thread was in a call on.
+ */
+#ifndef FREEHOLD_HEAP_H
+#define FREEHOLD_HEAP_H
+
+#include "freehold/allocator.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FREEHOLD__HEAP_WORDS 96 /* opaque; with room to grow */
+
+struct freehold_heap {
+    freehold_allocator base;
+    uint64_t state[FREEHOLD__HEAP_WORDS];
+};
+
+/* Makes the structure an empty heap. It cannot fail, makes no system call, and needs nothing of
+ * what was there. */
+FREEHOLD_API void freehold_heap_init(freehold_heap *heap);
+
+/* The same, with blocks that are multiples of an alignment: it is rounded up to a power of two, at
+ * least 16. */
+FREEHOLD_API void freehold_heap_init_aligned(freehold_heap *heap, size_t alignment);
+
+/*
+ * Ends the heap and all its blocks, and gives all of its memory back. Any later use but
+ * freehold_heap_init is fatal. NULL is no heap. Linear in the number of its mappings.
+ */
+FREEHOLD_API void freehold_heap_deinit(freehold_heap *heap);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the typed allocators share: the seal of the base, and requests with an alignment.
+ *
+ * A base is sealed with the magic of its type and its own address. So zeroed memory, memory that
+ * was never initialised, another type, and a copy are each found by one comparison, before a
+ * pointer in it is followed.
+ */
+#ifndef FREEHOLD_ALLOCATORS_ALLOCATOR_H
+#define FREEHOLD_ALLOCATORS_ALLOCATOR_H
+
+#include "base/assert.h"
+#include "base/bits.h"
+#include "freehold/allocator.h"
+
+#define FREEHOLD__ENDED FREEHOLD_MAGIC('f', 'h', ' ', 'e', 'n', 'd', 'e', 'd')
+
+static inline uint64_t freehold__seal(const freehold_allocator *allocator, uint64_t magic)
+{
+    return magic ^ (uintptr_t)allocator;
+}
+
+static inline bool freehold__sealed(const freehold_allocator *allocator, uint64_t magic)
+{
+    return freehold__likely(allocator != NULL) &&
+           freehold__likely(allocator->seal == freehold__seal(allocator, magic));
+}
+
+/* Reports an allocator that is not an initialised one of the type `name`; does not return. */
+freehold__cold void freehold__allocator_wrong(
+    const freehold_allocator *allocator, const char *function, const char *name);
+
+/*
+ * Makes a request with alignment and offset one that an operation may get (freehold/allocator.h);
+ * false when the alignment is none, or does not go with the allocator's own.
+ */
+static inline bool freehold__aligned_request(size_t floor, size_t *alignment, size_t *offset)
+{
+    if (!freehold__is_power_of_two(*alignment))
+        return false;
+    *offset &= *alignment - 1;
+    if (*alignment > floor)
+        return (*offset & (floor - 1)) == 0;
+    *alignment = floor;
+    return *offset == 0;
+}
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The full validator of a heap: everything that is known twice is compared (T14). Sections, buddies
+ * and large blocks first, then every slab by itself, then each lane with its lists, its inbox and
+ * its sums. No pointer is followed before it is known to be what it should be, and no list further
+ * than there are slabs, so that a damaged heap is reported and does not end the validator.
+ *
+ * At rest these hold as well, and are checked: remote bits have a notice, and each notice is in the
+ * inbox; a bin pops from exactly the lifted words of its active slab. Cost: linear in slabs and
+ * granules, times lanes for owners.
+ */
+#include "allocators/lane.h"
+
+typedef struct tally {
+    freehold__heap *heap;
+    const char *wrong;
+    size_t slabs, bytes, pending;                          /* in the page map */
+    size_t in_state[4];                                    /* by freehold__slab_state */
+    size_t counted, held, notices, active, partial, empty; /* by the lanes */
+} tally;
+
+static const freehold__lane *owner_of(const freehold__slab *slab)
+{
+    return (const freehold__lane *)(slab->owner & ~FREEHOLD__PENDING);
+}
+
+static bool is_lane(const freehold__heap *heap, const freehold__lane *lane)
+{
+    const freehold__lane *l = heap->lanes;
+    while (l != NULL && l != lane)
+        l = l->next;
+    return l != NULL;
+}
+
+/* Whether there is a slab's descriptor of this heap. */
+static bool is_slab(const freehold__heap *heap, const freehold__slab *slab)
+{
+    uintptr_t address = (uintptr_t)slab;
+    if (address % FREEHOLD__DESCRIPTOR_UNIT != 0 || !freehold__page_map_has(address))
+        return false;
+    const freehold__section *section = freehold__section_at(address);
+    /* wraps for the guard, and is too large then */
+    uintptr_t offset = address - (uintptr_t)section;
+    return offset >= FREEHOLD__FIRST_DESCRIPTOR * FREEHOLD__DESCRIPTOR_UNIT &&
+           offset <= FREEHOLD__USER_OFFSET - 2 * FREEHOLD__GUARD - FREEHOLD__DESCRIPTOR &&
+           section->pages == &heap->pages && freehold__section_at(slab->base) == section &&
+           freehold__page_map_find(slab->base) == slab;
+}
+
+/* ---- slabs, as the page map has them --------------------------------------------------------- */
+
+static void check_slab(void *context, uintptr_t base, void *descriptor)
+{
+    tally *t = context;
+    const freehold__slab *slab = descriptor;
+    unsigned slot;
+    if (t->wrong != NULL)
+        return;
+    if (slab->base != base || !is_slab(t->heap, slab) || !is_lane(t->heap, owner_of(slab))) {
+        t->wrong = "heap: a span has no owner, another heap's, or is not where its slab says";
+        return;
+    }
+    bool pending = (slab->owner & FREEHOLD__PENDING) != 0;
+    t->wrong = freehold__slab_check(slab);
+    if (t->wrong == NULL && !pending && freehold__slab_any_remote(slab, &slot))
+        t->wrong = "heap: slots were freed by other threads, and their owner has no notice";
+    if (t->wrong != NULL)
+        return;
+    t->slabs++;
+    t->bytes += freehold__slab_bytes(slab);
+    t->pending += pending;
+    t->in_state[slab->state]++;
+}
+
+/* ---- bins ------------------------------------------------------------------------------------ */
+
+static bool belongs(const freehold__lane *lane, const freehold__bin *bin,
+    const freehold__slab *slab, freehold__slab_state state)
+{
+    return is_slab(lane->heap, slab) && slab->state == state && slab->index == bin->index &&
+           owner_of(slab) == lane;
+}
+
+static const char *check_list(const freehold__lane *lane, const freehold__bin *bin,
+    const freehold__slab *first, freehold__slab_state state, size_t *length,
+    const freehold__slab **last)
+{
+    *last = NULL;
+    for (const freehold__slab *s = first; s != NULL; *last = s, s = s->next, ++*length)
+        if (*length >= bin->slabs || !belongs(lane, bin, s, state) || s->prev != *last)
+            return state == FREEHOLD__SLAB_PARTIAL
+                       ? "lane: a slab in the queue of partial slabs does not belong there"
+                       : "lane: a slab in the stack of empty slabs does not belong there";
+    return NULL;
+}
+
+/* cur leads through exactly those words of the active slab that have lifted slots. */
+static const char *check_chain(const freehold__bin *bin)
+{
+    const freehold__slab *slab = bin->active;
+    unsigned lifted = 0, chained = 0;
+    for (unsigned w = 0; slab != NULL && w < freehold__slab_words(slab); w++)
+        lifted += freehold__word_lifted(&slab->word[w]) != 0;
+    for (const freehold__slab_word *word = bin->cur; word != &freehold__no_word;
+         word = word->next) {
+        uintptr_t offset = slab != NULL ? (uintptr_t)word - (uintptr_t)slab->word : UINTPTR_MAX;
+        if (offset >= sizeof slab->word || offset % sizeof *word != 0 || chained == lifted ||
+            freehold__word_lifted(word) == 0)
+            return "lane: a bin does not pop from the lifted words of its active slab";
+        chained++;
+    }
+    return chained != lifted ? "lane: lifted slots are out of reach of their bin" : NULL;
+}
+
+static const char *check_bin(
+    const freehold__lane *lane, const freehold__bin *bin, tally *t, size_t *empty_bytes)
+{
+    size_t partial = 0, empty = 0;
+    const freehold__slab *last;
+    if (bin->index != bin - lane->bin || bin->size != freehold__size_classes[bin->index].size)
+        return "lane: a bin is not that of its class";
+    const char *wrong = check_list(lane, bin, bin->first, FREEHOLD__SLAB_PARTIAL, &partial, &last);
+    if (wrong == NULL && bin->last != last)
+        wrong = "lane: the queue of partial slabs has a wrong end";
+    if (wrong == NULL)
+        wrong = check_list(lane, bin, bin->empty, FREEHOLD__SLAB_EMPTY, &empty, &last);
+    if (wrong == NULL && empty != bin->empties)
+        wrong = "lane: the number of empty slabs is wrong";
+    if (wrong == NULL && bin->active != NULL &&
+        !belongs(lane, bin, bin->active, FREEHOLD__SLAB_ACTIVE))
+        wrong = "lane: the active slab is not marked as active";
+    if (wrong == NULL)
+        wrong = check_chain(bin);
+    t->counted += bin->slabs;
+    t->active += bin->active != NULL;
+    t->partial += partial;
+    t->empty += empty;
+    *empty_bytes += empty * freehold__size_classes[bin->index].granules * FREEHOLD__GRANULE;
+    return wrong;
+}
+
+/* ---- lanes ----------------------------------------------------------------------------------- */
+
+static const char *check_direct(freehold__lane *lane)
+{
+    for (size_t step = 0; step <= FREEHOLD__DIRECT_MAX / 16; step++)
+        if (lane->direct[step] != &lane->bin[step == 0 ? 0 : freehold__class_of(step * 16)])
+            return "lane: the table of small sizes is wrong";
+    return NULL;
+}
+
+static const char *check_inbox(const freehold__lane *lane, tally *t)
+{
+    const freehold__slab *s = lane->inbox;
+    for (; s != NULL; s = atomic_load_explicit(&s->next_pending, memory_order_relaxed)) {
+        if (t->notices >= t->pending || !is_slab(lane->heap, s) ||
+            s->owner != ((uintptr_t)lane | FREEHOLD__PENDING))
+            return "lane: a slab in the inbox does not belong there";
+        t->notices++;
+    }
+    return NULL;
+}
+
+static const char *check_lane(freehold__lane *lane, tally *t)
+{
+    size_t empty_bytes = 0;
+    if (lane->heap != t->heap || lane->state > FREEHOLD__LANE_PARKED)
+        return "lane: it is of another heap, or in no state that there is";
+    const char *wrong = check_direct(lane);
+    for (unsigned i = 0; i < FREEHOLD__CLASSES && wrong == NULL; i++)
+        wrong = check_bin(lane, &lane->bin[i], t, &empty_bytes);
+    if (wrong == NULL)
+        wrong = check_inbox(lane, t);
+    if (wrong == NULL && empty_bytes != lane->empty_bytes)
+        wrong = "lane: the bytes of empty slabs are wrong";
+    t->held += lane->held_bytes;
+    return wrong;
+}
+
+/* The list of all lanes, before it is used for anything else. */
+static const char *check_lane_list(const freehold__heap *heap)
+{
+    size_t count = 0;
+    for (const freehold__lane *l = heap->lanes; l != NULL; l = l->next, count++)
+        if (count >= heap->lane_count || !freehold__meta_holds(&heap->pages.meta, l, sizeof *l))
+            return "heap: the list of lanes leads elsewhere";
+    return count != heap->lane_count ? "heap: the number of lanes is wrong" : NULL;
+}
+
+static const char *check_parked(freehold__heap *heap)
+{
+    size_t listed = 0, parked = 0;
+    const freehold__lane *last = NULL;
+    freehold__lock_take(&heap->lock);
+    const char *wrong = NULL;
+    for (const freehold__lane *l = heap->lanes; l != NULL; l = l->next)
+        parked += l->state == FREEHOLD__LANE_PARKED;
+    for (const freehold__lane *l = heap->parked; l != NULL; last = l, l = l->next_parked, listed++)
+        if (listed >= parked || !is_lane(heap, l) || l->state != FREEHOLD__LANE_PARKED) {
+            wrong = "heap: a lane in the queue of parked lanes does not belong there";
+            break;
+        }
+    if (wrong == NULL && (listed != parked || parked != heap->parked_count))
+        wrong = "heap: the number of parked lanes is wrong";
+    if (wrong == NULL && last != heap->last_parked)
+        wrong = "heap: the queue of parked lanes has a wrong end";
+    freehold__lock_drop(&heap->lock);
+    return wrong;
+}
+
+static const char *check_sums(const tally *t)
+{
+    if (t->counted != t->slabs || t->held != t->bytes)
+        return "heap: the lanes do not count as many slabs as there are spans";
+    if (t->notices != t->pending)
+        return "heap: a slab with a notice is in no inbox";
+    if (t->active != t->in_state[FREEHOLD__SLAB_ACTIVE] ||
+        t->partial != t->in_state[FREEHOLD__SLAB_PARTIAL] ||
+        t->empty != t->in_state[FREEHOLD__SLAB_EMPTY])
+        return "heap: a slab is in no list, and its state says that it is";
+    return NULL;
+}
+
+const char *freehold__heap_check(freehold__heap *heap)
+{
+    tally t = {.heap = heap, .wrong = freehold__pages_check(&heap->pages)};
+    if (t.wrong == NULL)
+        t.wrong = check_lane_list(heap);
+    if (t.wrong == NULL)
+        freehold__pages_walk(&heap->pages, check_slab, &t);
+    for (freehold__lane *lane = heap->lanes; lane != NULL && t.wrong == NULL; lane = lane->next) {
+        freehold__lane_visit(lane);
+        t.wrong = check_lane(lane, &t);
+        freehold__lane_part(lane);
+        if (t.wrong == NULL)
+            freehold__lane_help(lane);
+    }
+    if (t.wrong == NULL)
+        t.wrong = check_sums(&t);
+    return t.wrong != NULL ? t.wrong : check_parked(heap);
+}

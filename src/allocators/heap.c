@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The typed heap: the engine of malloc with one lane, behind one lock.
+ *
+ * The lock stands for the lane's thread: whoever holds it may do what the thread of a lane may do,
+ * and so every free is a local one. What belongs to the caller alone, a live block, is read without
+ * it, and large blocks have a lock of their own. A misuse is found under the lock, and reported
+ * when it is dropped.
+ *
+ * Lock order: the heap's lock here, then those of lane.h.
+ */
+#include "freehold/heap.h"
+
+#include <string.h>
+
+#include "allocators/allocator.h"
+#include "allocators/lane.h"
+
+#define MAGIC FREEHOLD_MAGIC('f', 'h', ' ', 'h', 'e', 'a', 'p', '1')
+
+/* What freehold_heap has in its words. */
+typedef struct state {
+    freehold__lock lock;
+    freehold__lane *lane; /* the lock; NULL until the first allocation */
+    uint64_t failures;    /* the lock */
+    freehold__heap heap;
+} state;
+
+_Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__HEAP_WORDS &&
+                   _Alignof(state) <= _Alignof(uint64_t),
+    "the state of a heap must fit its public structure");
+
+static state *state_of(freehold_heap *heap)
+{
+    return (state *)(void *)heap->state;
+}
+
+/* The state of a heap that is checked to be one. */
+static state *checked(freehold_heap *heap, const char *function)
+{
+    if (!freehold__sealed((const freehold_allocator *)heap, MAGIC))
+        freehold__allocator_wrong((const freehold_allocator *)heap, function, "heap");
+    return state_of(heap);
+}
+
+/* ---- allocating ------------------------------------------------------------------------------ */
+
+/* Under the lock. *zeroed: whether the slot is known to read zero. */
+static void *take_slot(state *s, unsigned index, bool *zeroed)
+{
+    if (freehold__unlikely(s->lane == NULL) && (s->lane = freehold__lane_acquire(&s->heap)) == NULL)
+        return NULL;
+    freehold__bin *bin = &s->lane->bin[index];
+    void *slot = freehold__bin_pop(bin);
+    if (freehold__unlikely(slot == NULL))
+        slot = freehold__lane_refill(s->lane, index);
+    *zeroed = freehold__bin_known_zero(bin, slot);
+    return slot;
+}
+
+static void *allocate_slot(state *s, unsigned index, bool *zeroed)
+{
+    freehold__lock_take(&s->lock);
+    void *slot = take_slot(s, index, zeroed);
+    if (freehold__unlikely(slot == NULL))
+        s->failures++;
+    freehold__lock_drop(&s->lock);
+    return slot;
+}
+
+static freehold__cold void *allocate_large(state *s, size_t bytes, size_t align, bool *zeroed)
+{
+    void *block = freehold__large_alloc(&s->heap.pages.large, bytes, align, zeroed);
+    if (block != NULL)
+        return block;
+    freehold__lock_take(&s->lock);
+    block = freehold__heap_large(&s->heap, s->lane, bytes, align, zeroed);
+    if (block == NULL)
+        s->failures++;
+    freehold__lock_drop(&s->lock);
+    return block;
+}
+
+/* bytes > 0; align >= 16, a power of two. *zeroed: whether the block is known to read zero. */
+static void *allocate(state *s, size_t bytes, size_t align, bool *zeroed)
+{
+    unsigned index = FREEHOLD__CLASSES;
+    if (freehold__unlikely(align > FREEHOLD__MIN_ALIGN))
+        index = freehold__class_of_aligned(bytes, align);
+    else if (freehold__likely(bytes <= FREEHOLD__SLOT_MAX))
+        index = freehold__class_of(bytes);
+    return freehold__likely(index < FREEHOLD__CLASSES) ? allocate_slot(s, index, zeroed)
+                                                       : allocate_large(s, bytes, align, zeroed);
+}
+
+static void *allocate_zeroed(state *s, size_t bytes, size_t align)
+{
+    bool zeroed = false;
+    void *block = allocate(s, bytes, align, &zeroed);
+    return block == NULL || zeroed ? block : memset(block, 0, bytes);
+}
+
+/* A slot begins at a multiple of its size, so that no offset but a multiple of the alignment can be
+ * had. */
+static void *allocate_aligned(state *s, size_t bytes, size_t align, size_t offset, bool *zeroed)
+{
+    if (offset == 0)
+        return allocate(s, bytes, align, zeroed);
+    freehold__lock_take(&s->lock);
+    s->failures++;
+    freehold__lock_drop(&s->lock);
+    return NULL;
+}
+
+void *freehold_heap_alloc(freehold_heap *heap, size_t bytes)
+{
+    state *s = checked(heap, "freehold_alloc");
+    bool zeroed;
+    return freehold__likely(bytes != 0) ? allocate(s, bytes, heap->base.alignment, &zeroed) : NULL;
+}
+
+void *freehold_heap_alloc_zeroed(freehold_heap *heap, size_t bytes)
+{
+    state *s = checked(heap, "freehold_alloc_zeroed");
+    return bytes != 0 ? allocate_zeroed(s, bytes, heap->base.alignment) : NULL;
+}
+
+void *freehold_heap_alloc_aligned(
+    freehold_heap *heap, size_t bytes, size_t alignment, size_t offset)
+{
+    state *s = checked(heap, "freehold_alloc_aligned");
+    bool zeroed;
+    if (bytes == 0 || !freehold__aligned_request(heap->base.alignment, &alignment, &offset))
+        return NULL;
+    return allocate_aligned(s, bytes, alignment, offset, &zeroed);
+}
+
+/* ---- freeing --------------------------------------------------------------------------------- */
+
+/* Under the lock. Returns the size of the slot, or 0: misuse, and nothing was changed. */
+static size_t put_slot(state *s, uintptr_t address)
+{
+    freehold__slab *slab = freehold__page_map_find(address);
+    if (freehold__unlikely(s->lane == NULL || freehold__slab_owner(slab) != (uintptr_t)s->lane))
+        return 0;
+    size_t bytes = slab->size; /* before the event, which may give the slab back */
+    freehold__put put = freehold__slab_put(slab, address);
+    if (freehold__unlikely(put == FREEHOLD__PUT_EVENT))
+        freehold__lane_event(s->lane, slab);
+    return freehold__likely(put != FREEHOLD__PUT_MISUSE) ? bytes : 0;
+}
+
+static size_t free_slot(state *s, uintptr_t address)
+{
+    freehold__lock_take(&s->lock);
+    size_t bytes = put_slot(s, address);
+    freehold__lock_drop(&s->lock);
+    return bytes;
+}
+
+static freehold__cold size_t free_large(state *s, void *block)
+{
+    size_t bytes = freehold__large_free(&s->heap.pages.large, block);
+    if (bytes != 0) { /* a slow path, like those of a lane: a time to look at what is old */
+        freehold__lock_take(&s->lock);
+        freehold__heap_tend(&s->heap, s->lane);
+        freehold__lock_drop(&s->lock);
+    }
+    return bytes;
+}
+
+static size_t release(state *s, void *block, const char *function)
+{
+    size_t bytes = freehold__likely(freehold__page_map_has((uintptr_t)block))
+                       ? free_slot(s, (uintptr_t)block)
+                       : free_large(s, block);
+    if (freehold__unlikely(bytes == 0))
+        freehold__heap_misuse(&s->heap, function, block);
+    return bytes;
+}
+
+/* A live block; anything else is fatal. */
+static freehold__found find(state *s, const void *block, const char *function)
+{
+    freehold__found found = freehold__heap_find(&s->heap, block);
+    if (freehold__unlikely(found.bytes == 0))
+        freehold__heap_misuse(&s->heap, function, block);
+    return found;
+}
+
+static size_t release_sized(state *s, void *block, size_t bytes)
+{
+    const char *function = "freehold_free_sized";
+    if (!freehold__found_fits(find(s, block, function), 0, bytes))
+        freehold__heap_mismatch(&s->heap, function, block, bytes, 0);
+    return release(s, block, function);
+}
+
+size_t freehold_heap_free(freehold_heap *heap, void *block)
+{
+    state *s = checked(heap, "freehold_free");
+    return freehold__likely(block != NULL) ? release(s, block, "freehold_free") : 0;
+}
+
+size_t freehold_heap_free_sized(freehold_heap *heap, void *block, size_t bytes)
+{
+    state *s = checked(heap, "freehold_free_sized");
+    return block != NULL ? release_sized(s, block, bytes) : 0;
+}
+
+/* ---- resizing -------------------------------------------------------------------------------- */
+
+static bool resize(state *s, void *block, size_t bytes, const char *function)
+{
+    freehold__found found = find(s, block, function);
+    return freehold__stays(found.bytes, bytes) ||
+           (found.slab == NULL && bytes > FREEHOLD__SLOT_MAX &&
+               freehold__large_resize_in_place(&s->heap.pages.large, block, bytes));
+}
+
+static void *remap(state *s, void *block, size_t bytes, size_t align, const char *function)
+{
+    freehold__found found = find(s, block, function);
+    bool anywhere =
+        align <= freehold__port_page_size(); /* what the system moves is aligned to a page */
+    void *moved = anywhere || freehold__stays(found.bytes, bytes)
+                      ? freehold__heap_remap(&s->heap, found, block, bytes)
+                      : NULL;
+    if (moved != NULL)
+        return moved;
+    bool zeroed;
+    moved = allocate(s, bytes, align, &zeroed);
+    if (moved != NULL) {
+        memcpy(moved, block, found.bytes < bytes ? found.bytes : bytes);
+        release(s, block, function);
+    }
+    return moved;
+}
+
+static void *remap_any(freehold_heap *heap, void *block, size_t bytes, const char *function)
+{
+    state *s = checked(heap, function);
+    bool zeroed;
+    if (bytes == 0) {
+        if (block != NULL)
+            release(s, block, function);
+        return NULL;
+    }
+    return block != NULL ? remap(s, block, bytes, heap->base.alignment, function)
+                         : allocate(s, bytes, heap->base.alignment, &zeroed);
+}
+
+bool freehold_heap_resize(freehold_heap *heap, void *block, size_t bytes)
+{
+    state *s = checked(heap, "freehold_resize");
+    return block != NULL && bytes != 0 && resize(s, block, bytes, "freehold_resize");
+}
+
+void *freehold_heap_remap(freehold_heap *heap, void *block, size_t bytes)
+{
+    return remap_any(heap, block, bytes, "freehold_remap");
+}
+
+/* What freehold_resize can do, freehold_remap does as well, where the block is. */
+void *freehold_heap_realloc(freehold_heap *heap, void *block, size_t bytes)
+{
+    return remap_any(heap, block, bytes, "freehold_realloc");
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static freehold__lane *owner_of(const freehold__slab *slab)
+{
+    uintptr_t word = atomic_load_explicit(&slab->owner, memory_order_acquire);
+    return (freehold__lane *)(word & ~FREEHOLD__PENDING);
+}
+
+static bool is_live(const freehold__slab *slab, unsigned slot)
+{
+    return freehold__slab_slot_state(slab, slot) == FREEHOLD__SLOT_ALLOCATED;
+}
+
+size_t freehold_heap_usable_size(freehold_heap *heap, const void *block)
+{
+    state *s = checked(heap, "freehold_usable_size");
+    return block != NULL ? find(s, block, "freehold_usable_size").bytes : 0;
+}
+
+/* Under the lock: a pointer that is no live block may point into a slab that comes or goes. */
+static uintptr_t slot_around(const state *s, uintptr_t address)
+{
+    const freehold__slab *slab = freehold__page_map_find(address);
+    if (s->lane == NULL || owner_of(slab) != s->lane)
+        return 0;
+    freehold__place place = freehold__slab_place(slab, address);
+    return place.slot < slab->slots && is_live(slab, (unsigned)place.slot)
+               ? slab->base + (uintptr_t)place.slot * slab->size
+               : 0;
+}
+
+static void *block_around(state *s, const void *pointer)
+{
+    if (!freehold__page_map_has((uintptr_t)pointer))
+        return (void *)freehold__large_around(&s->heap.pages.large, pointer).base;
+    freehold__lock_take(&s->lock);
+    uintptr_t slot = slot_around(s, (uintptr_t)pointer);
+    freehold__lock_drop(&s->lock);
+    return (void *)slot;
+}
+
+void *freehold_heap_base(freehold_heap *heap, const void *pointer)
+{
+    return block_around(checked(heap, "freehold_base"), pointer);
+}
+
+bool freehold_heap_owns(freehold_heap *heap, const void *pointer)
+{
+    return block_around(checked(heap, "freehold_owns"), pointer) != NULL;
+}
+
+freehold_statistics freehold_heap_stats(freehold_heap *heap)
+{
+    state *s = checked(heap, "freehold_stats");
+    freehold__lock_take(&s->lock);
+    freehold__heap_stats counted = freehold__heap_count(&s->heap);
+    freehold_statistics result = {
+        .allocations = counted.allocations,
+        .frees = counted.frees,
+        .failures = s->failures,
+        .live_bytes = counted.live_bytes,
+        .used_bytes = counted.used_bytes,
+        .peak_bytes = counted.peak_bytes,
+        .mapped_bytes = counted.mapped_bytes,
+        .retained_bytes = counted.retained_bytes,
+        .purged_bytes = counted.purged_bytes,
+    };
+    freehold__lock_drop(&s->lock);
+    return result;
+}
+
+const char *freehold_heap_check(freehold_heap *heap)
+{
+    state *s = checked(heap, "freehold_check");
+    freehold__lock_take(&s->lock);
+    const char *wrong = freehold__heap_check(&s->heap);
+    freehold__lock_drop(&s->lock);
+    return wrong;
+}
+
+typedef struct walk {
+    freehold_visitor visit;
+    void *context;
+    bool goes_on;
+} walk;
+
+static void walk_slab(void *context, uintptr_t base, void *descriptor)
+{
+    walk *w = context;
+    const freehold__slab *slab = descriptor;
+    for (unsigned slot = 0; owner_of(slab) != NULL && slot < slab->slots && w->goes_on; slot++)
+        if (is_live(slab, slot))
+            w->goes_on =
+                w->visit(w->context, (void *)(base + (uintptr_t)slot * slab->size), slab->size);
+}
+
+static void walk_large(void *context, void *base, size_t bytes)
+{
+    walk *w = context;
+    if (w->goes_on)
+        w->goes_on = w->visit(w->context, base, bytes);
+}
+
+bool freehold_heap_walk(freehold_heap *heap, freehold_visitor visit, void *context)
+{
+    state *s = checked(heap, "freehold_walk");
+    walk w = {visit, context, true};
+    freehold__lock_take(&s->lock);
+    freehold__pages_walk(&s->heap.pages, walk_slab, &w);
+    freehold__large_walk(&s->heap.pages.large, walk_large, &w);
+    freehold__lock_drop(&s->lock);
+    return w.goes_on;
+}
+
+static uint64_t purged(const state *s)
+{
+    return s->heap.pages.purged_bytes + s->heap.pages.large.purged_bytes;
+}
+
+size_t freehold_heap_trim(freehold_heap *heap)
+{
+    state *s = checked(heap, "freehold_trim");
+    freehold__lock_take(&s->lock);
+    uint64_t before = purged(s);
+    freehold__heap_trim(&s->heap, s->lane);
+    size_t bytes = (size_t)(purged(s) - before);
+    freehold__lock_drop(&s->lock);
+    return bytes;
+}
+
+/* ---- by way of the table --------------------------------------------------------------------- */
+
+static freehold_heap *heap_of(freehold_allocator *self)
+{
+    return (freehold_heap *)(void *)self;
+}
+
+static void *table_allocate(
+    freehold_allocator *self, size_t bytes, size_t alignment, size_t offset, bool zeroed)
+{
+    state *s = state_of(heap_of(self));
+    bool known = false;
+    void *block = allocate_aligned(s, bytes, alignment, offset, &known);
+    return block == NULL || !zeroed || known ? block : memset(block, 0, bytes);
+}
+
+static size_t table_free(freehold_allocator *self, void *block)
+{
+    return freehold_heap_free(heap_of(self), block);
+}
+
+static bool table_resize(freehold_allocator *self, void *block, size_t bytes)
+{
+    return freehold_heap_resize(heap_of(self), block, bytes);
+}
+
+static void *table_remap(freehold_allocator *self, void *block, size_t bytes)
+{
+    return freehold_heap_remap(heap_of(self), block, bytes);
+}
+
+static void *table_realloc(freehold_allocator *self, void *block, size_t bytes)
+{
+    return freehold_heap_realloc(heap_of(self), block, bytes);
+}
+
+static size_t table_free_sized(freehold_allocator *self, void *block, size_t bytes)
+{
+    return freehold_heap_free_sized(heap_of(self), block, bytes);
+}
+
+static size_t table_usable_size(freehold_allocator *self, const void *block)
+{
+    return freehold_heap_usable_size(heap_of(self), block);
+}
+
+static void *table_base(freehold_allocator *self, const void *pointer)
+{
+    return freehold_heap_base(heap_of(self), pointer);
+}
+
+static freehold_statistics table_stats(freehold_allocator *self)
+{
+    return freehold_heap_stats(heap_of(self));
+}
+
+static const char *table_check(freehold_allocator *self)
+{
+    return freehold_heap_check(heap_of(self));
+}
+
+static bool table_walk(freehold_allocator *self, freehold_visitor visit, void *context)
+{
+    return freehold_heap_walk(heap_of(self), visit, context);
+}
+
+static size_t table_trim(freehold_allocator *self)
+{
+    return freehold_heap_trim(heap_of(self));
+}
+
+static const freehold_operations operations = {
+    .magic = MAGIC,
+    .name = "heap",
+    .allocate = table_allocate,
+    .free = table_free,
+    .resize = table_resize,
+    .remap = table_remap,
+    .realloc = table_realloc,
+    .free_sized = table_free_sized,
+    .usable_size = table_usable_size,
+    .base = table_base,
+    .stats = table_stats,
+    .check = table_check,
+    .walk = table_walk,
+    .trim = table_trim,
+};
+
+/* ---- beginning and end ----------------------------------------------------------------------- */
+
+void freehold_heap_init_aligned(freehold_heap *heap, size_t alignment)
+{
+    memset(heap->state, 0, sizeof heap->state);
+    freehold_allocator_init(&heap->base, &operations, alignment);
+}
+
+void freehold_heap_init(freehold_heap *heap)
+{
+    freehold_heap_init_aligned(heap, FREEHOLD_ALIGNMENT);
+}
+
+void freehold_heap_deinit(freehold_heap *heap)
+{
+    if (heap == NULL)
+        return;
+    state *s = checked(heap, "freehold_heap_deinit");
+    freehold_allocator_deinit(&heap->base);
+    freehold__heap_release(&s->heap);
+    memset(heap->state, 0, sizeof heap->state);
+}

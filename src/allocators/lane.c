@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slow paths of a lane: refill, events, remote frees, and giving free pages back.
+ */
+#include "allocators/lane.h"
+
+freehold__lane freehold__no_lane = {
+    .direct = {[0 ... FREEHOLD__DIRECT_MAX / 16] = &freehold__no_lane.bin[0]},
+    .bin = {[0 ... FREEHOLD__CLASSES - 1] = {.cur = &freehold__no_word}},
+};
+freehold__lane freehold__past_lane = {
+    .direct = {[0 ... FREEHOLD__DIRECT_MAX / 16] = &freehold__past_lane.bin[0]},
+    .bin = {[0 ... FREEHOLD__CLASSES - 1] = {.cur = &freehold__no_word}},
+};
+
+/* A class that holds less than this makes a full slab rejoin late: the slack is small, and refills
+ * get rare. */
+#define SMALL_CLASS (64u * 1024)
+
+/*
+ * Empty slabs that a lane keeps. Of classes with many slots only a few, for there a way to the page
+ * layer is shared by many allocations, and there the memory serves every class; of the others up to
+ * so many bytes, more when it holds much.
+ */
+#define MANY_SLOTS  32
+#define EMPTIES_FEW 4
+#define EMPTY_FLOOR ((size_t)1024 * 1024)
+#define EMPTY_SHARE 16
+
+/* Slow paths between two looks at the clock. */
+#define TEND_EVERY 32
+
+static freehold__bin *bin_of(freehold__lane *lane, const freehold__slab *slab)
+{
+    return &lane->bin[slab->index];
+}
+
+static size_t page(void)
+{
+    return freehold__port_page_size();
+}
+
+/* ---- the lock -------------------------------------------------------------------------------- */
+
+/*
+ * The thread says that it is inside, then looks for a visitor; a visitor says that it is there,
+ * then looks whether the thread is inside. With the asymmetric fence between, at least one of them
+ * sees the other; the thread gives way. Releases and acquires on `inside` and `visited` order what
+ * both do under the lock.
+ */
+static freehold__cold void enter_after_visitor(freehold__lane *lane)
+{
+    atomic_store_explicit(&lane->inside, 0, memory_order_release);
+    freehold__lock_take(&lane->guard); /* no visitor now, and none until it is dropped */
+    atomic_store_explicit(&lane->inside, 1, memory_order_seq_cst);
+    freehold__lock_drop(&lane->guard);
+}
+
+void freehold__lane_enter(freehold__lane *lane)
+{
+    atomic_store_explicit(&lane->inside, 1, memory_order_relaxed);
+    freehold__port_light_fence();
+    if (freehold__unlikely(atomic_load_explicit(&lane->visited, memory_order_acquire) != 0))
+        enter_after_visitor(lane);
+}
+
+/* A double free that was found by a merge: taken out under the lock, reported without it. */
+static void report(freehold__slab *raced, unsigned slot)
+{
+    if (freehold__unlikely(raced != NULL))
+        freehold__heap_raced(raced, slot);
+}
+
+/* Under the lock. Mostly there is nothing, and nothing is written. */
+static freehold__slab *take_raced(freehold__lane *lane, unsigned *slot)
+{
+    freehold__slab *raced = atomic_load_explicit(&lane->raced, memory_order_relaxed);
+    *slot = lane->raced_slot;
+    if (freehold__unlikely(raced != NULL))
+        atomic_store_explicit(&lane->raced, NULL, memory_order_relaxed);
+    return raced;
+}
+
+void freehold__lane_leave_quietly(freehold__lane *lane)
+{
+    atomic_store_explicit(&lane->inside, 0, memory_order_release);
+}
+
+void freehold__lane_leave(freehold__lane *lane)
+{
+    unsigned slot;
+    freehold__slab *raced = take_raced(lane, &slot);
+    freehold__lane_leave_quietly(lane);
+    report(raced, slot);
+}
+
+void freehold__lane_visit(freehold__lane *lane)
+{
+    freehold__lock_take(&lane->guard);
+    if (atomic_load(&lane->state) == FREEHOLD__LANE_PARKED)
+        return; /* no thread, and none comes before the guard is dropped */
+    atomic_store(&lane->visited, 1);
+    freehold__port_heavy_fence();
+    for (unsigned times = 0; atomic_load_explicit(&lane->inside, memory_order_acquire) != 0;
+         times++)
+        freehold__port_pause(times);
+}
+
+void freehold__lane_part_quietly(freehold__lane *lane)
+{
+    atomic_store_explicit(&lane->visited, 0, memory_order_release);
+    freehold__lock_drop(&lane->guard);
+}
+
+void freehold__lane_part(freehold__lane *lane)
+{
+    unsigned slot;
+    freehold__slab *raced = take_raced(lane, &slot);
+    freehold__lane_part_quietly(lane);
+    report(raced, slot);
+}
+
+/* ---- the lists of a bin ---------------------------------------------------------------------- */
+
+static void enqueue(freehold__bin *bin, freehold__slab *slab)
+{
+    slab->state = FREEHOLD__SLAB_PARTIAL;
+    slab->next = NULL;
+    slab->prev = bin->last;
+    *(bin->last != NULL ? &bin->last->next : &bin->first) = slab;
+    bin->last = slab;
+}
+
+static void push_empty(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab)
+{
+    slab->state = FREEHOLD__SLAB_EMPTY;
+    slab->prev = NULL;
+    slab->next = bin->empty;
+    if (bin->empty != NULL)
+        bin->empty->prev = slab;
+    bin->empty = slab;
+    bin->empties++;
+    lane->empty_bytes += freehold__slab_bytes(slab);
+}
+
+/* Takes a slab out of whichever list its state says. */
+static void unlink_slab(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab)
+{
+    switch ((freehold__slab_state)slab->state) {
+    case FREEHOLD__SLAB_PARTIAL:
+        *(slab->next != NULL ? &slab->next->prev : &bin->last) = slab->prev;
+        *(slab->prev != NULL ? &slab->prev->next : &bin->first) = slab->next;
+        break;
+    case FREEHOLD__SLAB_EMPTY:
+        if (slab->next != NULL)
+            slab->next->prev = slab->prev;
+        *(slab->prev != NULL ? &slab->prev->next : &bin->empty) = slab->next;
+        bin->empties--;
+        if (bin->empties < bin->idle_empties)
+            bin->idle_empties = bin->empties;
+        lane->empty_bytes -= freehold__slab_bytes(slab);
+        break;
+    case FREEHOLD__SLAB_ACTIVE:
+        bin->active = NULL;
+        bin->cur = &freehold__no_word;
+        break;
+    case FREEHOLD__SLAB_FULL:
+        break;
+    }
+    slab->state = FREEHOLD__SLAB_FULL;
+}
+
+/* ---- slabs come and go ----------------------------------------------------------------------- */
+
+static void count_slab(freehold__lane *lane, freehold__bin *bin, const freehold__slab *slab, int n)
+{
+    bin->slabs += (uint32_t)n;
+    lane->held_bytes += (size_t)n * freehold__slab_bytes(slab);
+}
+
+/*
+ * Gives an empty slab's span back to the page layer. Fails when a notice is on its way: the slab
+ * must then stay this lane's until the notice is taken from the inbox, which brings the slab here
+ * again.
+ */
+static bool release(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab)
+{
+    uintptr_t mine = (uintptr_t)lane;
+    if (!atomic_compare_exchange_strong_explicit(
+            &slab->owner, &mine, 0, memory_order_seq_cst, memory_order_relaxed))
+        return false;
+    count_slab(lane, bin, slab, -1);
+    bool touched = slab->opened != 0 || slab->zero_from == UINTPTR_MAX;
+    freehold__pages_give(&lane->heap->pages, slab->base, touched);
+    return true;
+}
+
+static freehold__slab *new_slab(freehold__lane *lane, freehold__bin *bin)
+{
+    const freehold__size_class *class = &freehold__size_classes[bin->index];
+    freehold__span span = freehold__pages_take(&lane->heap->pages, class->granules);
+    if (span.base == 0)
+        return NULL;
+    freehold__slab *slab = span.descriptor;
+    freehold__slab_init(slab, span.base, bin->index, span.zeroed);
+    slab->state = FREEHOLD__SLAB_FULL;
+    /* A store, not an exchange: it wipes a stale freer's PENDING, for which there is no notice.
+     * Then look: a bit of a double free that raced with the release is either seen here or brings a
+     * notice. */
+    atomic_store_explicit(&slab->owner, (uintptr_t)lane, memory_order_seq_cst);
+    if (freehold__unlikely(freehold__slab_any_remote(slab, &lane->raced_slot))) {
+        lane->raced = slab;
+        for (unsigned w = 0; w < FREEHOLD__SLAB_WORDS; w++)
+            atomic_store(&slab->remote[w], 0);
+    }
+    return slab;
+}
+
+/* Free slots at which a full slab is worth lifting again. */
+static unsigned rejoin_at(const freehold__bin *bin, const freehold__slab *slab)
+{
+    bool small = bin->slabs * freehold__slab_bytes(slab) < SMALL_CLASS;
+    unsigned free = slab->slots / (small ? 2 : 8);
+    return free > 0 ? free : 1;
+}
+
+static bool keeps_empty(
+    const freehold__lane *lane, const freehold__bin *bin, const freehold__slab *slab)
+{
+    if (lane->heap->pages.retain == FREEHOLD__RETAIN_IMMEDIATE)
+        return false;
+    if (slab->slots >= MANY_SLOTS)
+        return bin->empties < EMPTIES_FEW;
+    size_t bound = lane->held_bytes / EMPTY_SHARE;
+    if (bound < EMPTY_FLOOR)
+        bound = EMPTY_FLOOR;
+    return lane->empty_bytes + freehold__slab_bytes(slab) <= bound;
+}
+
+/* Puts a slab into the list that its count of free slots calls for, from wherever it is now; or
+ * gives it back. */
+static void place(freehold__lane *lane, freehold__slab *slab)
+{
+    freehold__bin *bin = bin_of(lane, slab);
+    unlink_slab(lane, bin, slab);
+    unsigned free = freehold__slab_free(slab), enough = rejoin_at(bin, slab);
+    if (free == slab->slots) {
+        freehold__slab_set_trigger(slab, FREEHOLD__TRIGGER_NEVER);
+        if (keeps_empty(lane, bin, slab) || !release(lane, bin, slab))
+            push_empty(lane, bin, slab);
+    } else if (free >= enough) {
+        freehold__slab_set_trigger(slab, 0);
+        enqueue(bin, slab);
+    } else {
+        freehold__slab_set_trigger(slab, (int32_t)(slab->slots - enough));
+    }
+}
+
+/*
+ * Another lane becomes the owner, under this lane's lock; fails like release. The slab leaves its
+ * list first: once it is the other's, its state may be read under that lane's lock.
+ */
+static bool hand_over(
+    freehold__lane *lane, freehold__bin *bin, freehold__slab *slab, freehold__lane *to)
+{
+    uintptr_t mine = (uintptr_t)lane;
+    unlink_slab(lane, bin, slab);
+    if (!atomic_compare_exchange_strong_explicit(
+            &slab->owner, &mine, (uintptr_t)to, memory_order_seq_cst, memory_order_relaxed)) {
+        place(lane, slab);
+        return false;
+    }
+    count_slab(lane, bin, slab, -1);
+    return true;
+}
+
+freehold__slab *freehold__lane_surrender(freehold__lane *lane, unsigned index, freehold__lane *to)
+{
+    freehold__bin *bin = &lane->bin[index];
+    freehold__slab *slab = bin->first != NULL ? bin->first : bin->empty;
+    return slab != NULL && hand_over(lane, bin, slab, to) ? slab : NULL;
+}
+
+/* ---- the inbox ------------------------------------------------------------------------------- */
+
+void freehold__lane_drain(freehold__lane *lane)
+{
+    if (atomic_load_explicit(&lane->inbox, memory_order_relaxed) == NULL)
+        return;
+    freehold__slab *slab = atomic_exchange_explicit(&lane->inbox, NULL, memory_order_seq_cst);
+    while (slab != NULL) {
+        freehold__slab *next = atomic_load_explicit(&slab->next_pending, memory_order_relaxed);
+        /* First the flag, then the bits: a freer that still saw the flag has its bit collected
+         * here, and one that comes later sends a new notice. (With the freer's OR and its look at
+         * the flag, a store-buffering pair: all four are seq_cst.) The slab is off the list by now,
+         * and may be put on it again. */
+        atomic_fetch_and_explicit(&slab->owner, ~FREEHOLD__PENDING, memory_order_seq_cst);
+        if (freehold__unlikely(!freehold__slab_collect(slab, &lane->raced_slot)))
+            lane->raced = slab;
+        if (slab->state != FREEHOLD__SLAB_ACTIVE)
+            place(lane, slab);
+        slab = next;
+    }
+}
+
+void freehold__lane_help(freehold__lane *lane)
+{
+    for (;;) {
+        /* After a push, or after dropping the lock: whoever finds the lock taken has been pushing
+         * before its holder drops it, and the holder comes through here. (Store buffering, both
+         * ways.) */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (atomic_load(&lane->state) != FREEHOLD__LANE_PARKED ||
+            atomic_load(&lane->inbox) == NULL || !freehold__lock_try(&lane->guard))
+            return;
+        if (atomic_load(&lane->state) != FREEHOLD__LANE_PARKED) {
+            /* it has a thread again: all but the guard is that one's */
+            freehold__lane_part_quietly(lane);
+            return;
+        }
+        freehold__lane_drain(lane);
+        freehold__lane_part(lane);
+    }
+}
+
+/* Returns the lane that has or gets the notice; NULL: the slab is nobody's any more. */
+static freehold__lane *notify(freehold__slab *slab)
+{
+    /* The bit is published: from here on only the owner word and the link may be written, which
+     * keep their type for ever. If the slab has a new owner by now, the notice is spurious, and
+     * harmless. */
+    uintptr_t before = atomic_load_explicit(&slab->owner, memory_order_seq_cst);
+    if ((before & FREEHOLD__PENDING) == 0)
+        before = atomic_fetch_or_explicit(&slab->owner, FREEHOLD__PENDING, memory_order_seq_cst);
+    freehold__lane *owner = (freehold__lane *)(before & ~FREEHOLD__PENDING);
+    if ((before & FREEHOLD__PENDING) != 0 || owner == NULL)
+        return owner;
+    freehold__slab *head = atomic_load_explicit(&owner->inbox, memory_order_relaxed);
+    do
+        atomic_store_explicit(&slab->next_pending, head, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak(&owner->inbox, &head, slab));
+    return owner;
+}
+
+/*
+ * For a lane whose thread has exited somebody must look into the inbox: whoever finds, after its
+ * own bit and notice, that every slot of the bitmap word is free. So many frees pay for one look,
+ * and whoever comes last always looks. And a thread that only frees what is others' has no slow
+ * path of its own that leads to retention.
+ */
+static void after_remote_free(
+    freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, unsigned w, uint64_t slots)
+{
+    freehold__lane *told = notify(slab);
+    if (!freehold__slab_word_is_free(slab, w, slots))
+        return;
+    if (told != NULL)
+        freehold__lane_help(told);
+    freehold__heap_tend(heap, lane->heap != NULL ? lane : NULL);
+}
+
+/* ---- freeing what is not simply the lane's own ----------------------------------------------- */
+
+bool freehold__lane_free_elsewhere(
+    freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, uintptr_t address)
+{
+    uintptr_t word = atomic_load_explicit(&slab->owner, memory_order_acquire);
+    freehold__lane *owner = (freehold__lane *)(word & ~FREEHOLD__PENDING);
+    unsigned slot;
+    if (owner == NULL || owner->heap != heap || !freehold__slab_live_slot(slab, address, &slot))
+        return false;
+    if (owner == lane) {
+        /* The lane's own, with a notice pending: the remote bits were looked at, so this is a local
+         * free. */
+        freehold__put put = freehold__slab_put(slab, address);
+        if (put == FREEHOLD__PUT_EVENT)
+            freehold__lane_event(lane, slab);
+        return put != FREEHOLD__PUT_MISUSE;
+    }
+    uint64_t bit = UINT64_C(1) << (slot % 64);
+    uint64_t slots = freehold__slab_word_slots(slab, slot / 64); /* while the slab cannot go */
+    uint64_t before = atomic_fetch_or_explicit(&slab->remote[slot / 64], bit, memory_order_seq_cst);
+    if (freehold__unlikely((before & bit) != 0))
+        return false;
+    after_remote_free(heap, lane, slab, slot / 64, slots);
+    return true;
+}
+
+/* ---- refill ---------------------------------------------------------------------------------- */
+
+/*
+ * Before slots are lifted, what others have freed in the slab is merged, if a notice says that
+ * there is anything: a slot that its owner and another thread have freed at once must not come into
+ * use while the other's bit still stands - the merge that finds it later would take it for a free
+ * of the new block. The notice stays in the inbox.
+ */
+static void collect_noticed(freehold__lane *lane, freehold__slab *slab)
+{
+    if (freehold__slab_owner(slab) & FREEHOLD__PENDING)
+        if (freehold__unlikely(!freehold__slab_collect(slab, &lane->raced_slot)))
+            lane->raced = slab;
+}
+
+static void lift(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab, unsigned opened)
+{
+    unsigned count;
+    bin->cur = freehold__slab_lift(slab, opened, &count);
+    lane->lifted += count;
+    freehold__assert(count != 0);
+}
+
+/*
+ * Goes on with the active slab when half of it is free again, else sends it where it belongs. A
+ * fresh slab opens page by page, and opens more only when less than half of what is open is free: a
+ * class with few objects touches few pages.
+ */
+static bool reuse_active(freehold__lane *lane, freehold__bin *bin)
+{
+    freehold__slab *slab = bin->active;
+    if (slab == NULL)
+        return false;
+    if (freehold__slab_liftable(slab) * 2 >= slab->opened) {
+        lift(lane, bin, slab, slab->opened);
+        return true;
+    }
+    if (slab->opened < slab->slots) {
+        lift(lane, bin, slab, freehold__slab_opening(slab, bin->slabs > 1, page()));
+        return true;
+    }
+    place(lane, slab);
+    return false;
+}
+
+static void activate(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab)
+{
+    slab->state = FREEHOLD__SLAB_ACTIVE;
+    bin->active = slab;
+    freehold__slab_set_trigger(slab, FREEHOLD__TRIGGER_NEVER);
+    collect_noticed(lane, slab);
+    unsigned opened = slab->opened;
+    if (freehold__slab_liftable(slab) * 2 < opened || opened == 0)
+        opened = freehold__slab_opening(slab, bin->slabs > 1, page());
+    lift(lane, bin, slab, opened);
+}
+
+/* The quick way for large slots, whose slabs have one word: the word stays the one to pop from. */
+static bool relift_one_word(freehold__lane *lane, freehold__bin *bin)
+{
+    freehold__slab *slab = bin->active;
+    unsigned count = 0;
+    if (slab != NULL && slab->slots <= 64)
+        count = freehold__slab_relift_one_word(slab);
+    if (count == 0)
+        return false;
+    lane->lifted += count;
+    bin->cur = &slab->word[0];
+    return true;
+}
+
+/* From what the lane has itself. */
+static bool refill_own(freehold__lane *lane, freehold__bin *bin)
+{
+    if (reuse_active(lane, bin))
+        return true;
+    /* The inbox is emptied only when something is needed: then each notice stands for many frees.
+     * */
+    if (bin->first == NULL)
+        freehold__lane_drain(lane);
+    freehold__slab *slab = bin->first != NULL ? bin->first : bin->empty;
+    if (slab == NULL)
+        return false;
+    unlink_slab(lane, bin, slab);
+    activate(lane, bin, slab);
+    return true;
+}
+
+/* From a lane whose thread has exited, or from the page layer. */
+static bool refill_more(freehold__lane *lane, freehold__bin *bin)
+{
+    freehold__slab *slab = NULL;
+    if (atomic_load_explicit(&lane->heap->parked_count, memory_order_relaxed) != 0) {
+        freehold__lane_leave(lane); /* no two lanes are locked at once */
+        slab = freehold__heap_adopt(lane->heap, lane, bin->index);
+        freehold__lane_enter(lane);
+    }
+    if (slab == NULL)
+        slab = new_slab(lane, bin);
+    if (slab == NULL)
+        return false;
+    count_slab(lane, bin, slab, 1);
+    activate(lane, bin, slab);
+    return true;
+}
+
+static void tend_sometimes(freehold__lane *lane)
+{
+    if (freehold__unlikely(lane->slow_paths-- == 0)) {
+        lane->slow_paths = TEND_EVERY;
+        freehold__heap_tend(lane->heap, lane);
+    }
+}
+
+static void *refill_and_pop(freehold__lane *lane, freehold__bin *bin)
+{
+    freehold__lane_enter(lane);
+    if (bin->active != NULL)
+        collect_noticed(lane, bin->active);
+    bool filled = relift_one_word(lane, bin) || refill_own(lane, bin) || refill_more(lane, bin);
+    freehold__lane_leave(lane);
+    tend_sometimes(lane);
+    return filled ? freehold__bin_pop(bin) : NULL;
+}
+
+void *freehold__lane_refill(freehold__lane *lane, unsigned index)
+{
+    freehold__bin *bin = &lane->bin[index];
+    void *slot = refill_and_pop(lane, bin);
+    /* Before it says no, everything that is free goes back: it may be free in another shape. */
+    if (freehold__unlikely(slot == NULL) && freehold__heap_trim(lane->heap, lane))
+        slot = refill_and_pop(lane, bin);
+    return slot;
+}
+
+void freehold__lane_event(freehold__lane *lane, freehold__slab *slab)
+{
+    freehold__lane_enter(lane);
+    if (slab->state != FREEHOLD__SLAB_ACTIVE)
+        place(lane, slab);
+    freehold__lane_leave(lane);
+    tend_sometimes(lane);
+}
+
+/* ---- giving memory back ---------------------------------------------------------------------- */
+
+/* Purges the free pages of one slab; returns the bytes. */
+static size_t purge_slab(freehold__slab *slab, bool still)
+{
+    size_t at = 0, from, bytes = 0;
+    uint16_t lifted = (uint16_t)freehold__slab_lifted(slab);
+    if (lifted != slab->purged_lifted) /* what is lifted comes into use without another lift */
+        slab->purged = 0;
+    slab->purged_lifted = lifted;
+    while (freehold__slab_free_pages(slab, page(), still, &at, &from)) {
+        if (!freehold__port_purge((void *)(slab->base + from), at - from))
+            break;
+        freehold__slab_set_purged(slab, page(), from, at);
+        bytes += at - from;
+    }
+    return bytes;
+}
+
+/*
+ * A slab has been at rest since the last look, and has enough free to be worth a look at its pages.
+ * Any thread may ask: it counts bits. *free is in bytes.
+ */
+static bool at_rest(freehold__slab *slab, size_t *free)
+{
+    unsigned slots = freehold__slab_count_any(slab);
+    uint16_t used = (uint16_t)(slab->slots - slots);
+    bool rest = slab->seen_used == used;
+    slab->seen_used = used;
+    *free = (size_t)slots * slab->size;
+    return rest && *free >= page();
+}
+
+/* `spare` bytes of free memory may stay in the lane's slabs. */
+static void retain_slab(
+    freehold__lane *lane, freehold__slab *slab, bool still, bool all, size_t *spare)
+{
+    size_t free;
+    bool rest = at_rest(slab, &free);
+    if (!rest && !all)
+        return;
+    if (!all && free <= *spare)
+        *spare -= free;
+    else
+        lane->heap->pages.purged_bytes += purge_slab(slab, still);
+}
+
+static void retain_bin(
+    freehold__lane *lane, freehold__bin *bin, bool still, bool all, size_t *spare)
+{
+    unsigned surplus = all ? bin->empties : bin->idle_empties;
+    for (freehold__slab *slab = bin->empty, *next; slab != NULL && surplus > 0; slab = next) {
+        next = slab->next;
+        unlink_slab(lane, bin, slab);
+        if (release(lane, bin, slab))
+            surplus--;
+        else
+            push_empty(lane, bin, slab);
+    }
+    bin->idle_empties = bin->empties;
+
+    if (bin->active != NULL)
+        retain_slab(lane, bin->active, still, all, spare);
+    for (freehold__slab *slab = bin->first; slab != NULL; slab = slab->next)
+        retain_slab(lane, slab, still, all, spare);
+}
+
+void freehold__lane_retain(freehold__lane *lane, bool still, bool all)
+{
+    size_t spare = freehold__retain_bound(lane->held_bytes);
+    if (lane->heap->pages.retain == FREEHOLD__RETAIN_NEVER && !all)
+        return;
+    for (unsigned i = 0; i < FREEHOLD__CLASSES; i++)
+        retain_bin(lane, &lane->bin[i], still, all, &spare);
+    /* Full slabs that others have freed are in no list yet but the inbox. It only grows at its
+     * head, and shrinks under the lock that is held. */
+    freehold__slab *slab = atomic_load_explicit(&lane->inbox, memory_order_acquire);
+    for (; slab != NULL; slab = atomic_load_explicit(&slab->next_pending, memory_order_relaxed))
+        retain_slab(lane, slab, still, all, &spare);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bit operations with one meaning on every compiler, and the arithmetic that must not wrap.
+ */
+#ifndef FREEHOLD_BASE_BITS_H
+#define FREEHOLD_BASE_BITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define freehold__likely(x)   __builtin_expect(!!(x), 1)
+#define freehold__unlikely(x) __builtin_expect(!!(x), 0)
+#define freehold__cold        __attribute__((cold, noinline))
+
+/* Index of the lowest set bit; v must not be 0. (As the builtin, but its 64-bit result needs no
+ * extension.) */
+static inline uint64_t freehold__lowest_bit(uint64_t v)
+{
+#if defined(__x86_64__)
+    uint64_t index;
+    __asm__("rep bsfq %1, %0" : "=r"(index) : "rm"(v) : "cc");
+    return index;
+#else
+    return (uint64_t)__builtin_ctzll(v);
+#endif
+}
+
+/* The word with bit n % 64 set. (One instruction on x86-64, where compilers mask n first, in two
+ * more.) */
+static inline uint64_t freehold__with_bit(uint64_t word, uint64_t n)
+{
+#if defined(__x86_64__)
+    __asm__("btsq %1, %0" : "+r"(word) : "r"(n) : "cc");
+    return word;
+#else
+    return word | UINT64_C(1) << (n % 64);
+#endif
+}
+
+/* Index of the highest set bit; v must not be 0. */
+static inline unsigned freehold__highest_bit(uint64_t v)
+{
+    return 63u - (unsigned)__builtin_clzll(v);
+}
+
+/* Inline, where the builtin would be a call: the baseline of x86-64 has no instruction for it.
+ * (Warren, 5-1.) */
+static inline unsigned freehold__count_bits(uint64_t v)
+{
+    v -= v >> 1 & UINT64_C(0x5555555555555555);
+    v = (v & UINT64_C(0x3333333333333333)) + (v >> 2 & UINT64_C(0x3333333333333333));
+    v = (v + (v >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (unsigned)(v * UINT64_C(0x0101010101010101) >> 56);
+}
+
+/* A word with its n lowest bits set, 0 <= n <= 64. */
+static inline uint64_t freehold__low_bits(unsigned n)
+{
+    return n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+}
+
+static inline bool freehold__is_power_of_two(size_t v)
+{
+    return v != 0 && (v & (v - 1)) == 0;
+}
+
+/* Rounding to a multiple of `to`, a power of two. Up must not wrap: see freehold__round_up_checked.
+ * */
+static inline uintptr_t freehold__round_down(uintptr_t v, uintptr_t to)
+{
+    return v & ~(to - 1);
+}
+
+static inline uintptr_t freehold__round_up(uintptr_t v, uintptr_t to)
+{
+    return (v + to - 1) & ~(to - 1);
+}
+
+/* The same, false when the result does not fit (T1). */
+static inline bool freehold__round_up_checked(size_t v, size_t to, size_t *result)
+{
+    size_t sum;
+    if (__builtin_add_overflow(v, to - 1, &sum))
+        return false;
+    *result = sum & ~(to - 1);
+    return true;
+}
+
+static inline bool freehold__multiply_checked(size_t a, size_t b, size_t *result)
+{
+    return !__builtin_mul_overflow(a, b, result);
+}
+
+#endif

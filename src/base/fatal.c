@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/fatal.h"
+
+#include <stdatomic.h>
+
+static _Atomic(freehold_fatal_handler) handler;
+
+freehold_fatal_handler freehold_set_fatal_handler(freehold_fatal_handler next)
+{
+    return atomic_exchange(&handler, next);
+}
+
+void freehold__text_add(freehold__text *text, const char *string)
+{
+    while (*string != '\0' && text->length + 1 < sizeof text->bytes)
+        text->bytes[text->length++] = *string++;
+    text->bytes[text->length] = '\0';
+}
+
+static void add_number(freehold__text *text, uint64_t value, unsigned base)
+{
+    char digits[24];
+    char *first = digits + sizeof digits - 1;
+    *first = '\0';
+    do {
+        *--first = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (value != 0);
+    freehold__text_add(text, first);
+}
+
+void freehold__text_decimal(freehold__text *text, uint64_t value)
+{
+    add_number(text, value, 10);
+}
+
+void freehold__text_hex(freehold__text *text, uint64_t value)
+{
+    freehold__text_add(text, "0x");
+    add_number(text, value, 16);
+}
+
+freehold__text freehold__report_begin(const char *function, const void *pointer)
+{
+    freehold__text text;
+    text.length = 0;
+    freehold__text_add(&text, "freehold: ");
+    freehold__text_add(&text, function);
+    freehold__text_add(&text, "(");
+    freehold__text_hex(&text, (uintptr_t)pointer);
+    freehold__text_add(&text, "): ");
+    return text;
+}
+
+void freehold__report_end(
+    freehold__text *text, freehold_misuse kind, const char *function, const void *pointer)
+{
+    freehold_report report = {
+        .kind = kind, .function = function, .pointer = pointer, .message = text->bytes};
+    freehold_fatal_handler chosen = atomic_load(&handler);
+    if (chosen != NULL)
+        chosen(&report);
+    freehold__fatal_default(&report);
+}
+
+void freehold__broken(const char *what)
+{
+    freehold__text text;
+    text.length = 0;
+    freehold__text_add(&text, "freehold: corrupt: ");
+    freehold__text_add(&text, what);
+    freehold__report_end(&text, FREEHOLD_CORRUPT, "", NULL);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one way out on misuse: build a line of text without libc, hand it to the handler.
+ *
+ *     freehold__text t = freehold__report_begin("free", p);
+ *     freehold__text_add(&t, "double free: slot ");
+ *     freehold__text_decimal(&t, 3);
+ *     freehold__report_end(&t, FREEHOLD_DOUBLE_FREE, "free", p);
+ */
+#ifndef FREEHOLD_BASE_FATAL_H
+#define FREEHOLD_BASE_FATAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "freehold/fatal.h"
+
+/* A line under construction. What does not fit is cut off; the text is always terminated. */
+typedef struct freehold__text {
+    char bytes[320];
+    size_t length;
+} freehold__text;
+
+void freehold__text_add(freehold__text *text, const char *string);
+void freehold__text_decimal(freehold__text *text, uint64_t value);
+void freehold__text_hex(freehold__text *text, uint64_t value);
+
+freehold__text freehold__report_begin(const char *function, const void *pointer);
+void freehold__report_end(
+    freehold__text *text, freehold_misuse kind, const char *function, const void *pointer);
+
+/* Freehold's own state is wrong: a defect of ours, or memory overwritten from outside. */
+void freehold__broken(const char *what);
+
+/* Supplied by the port: writes the line and ends the process. */
+_Noreturn void freehold__fatal_default(const freehold_report *report);
+
+#endif

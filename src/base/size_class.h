@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Size classes: 16-byte steps to 128 bytes, then four per doubling to 512 KiB.
+ *
+ * A request is rounded up to the next class, so at most a fifth of a slot beyond 128 bytes is
+ * padding (129 -> 160), and below that at most 15 bytes. The spans of slots up to 64 KiB are powers
+ * of two, so that those of one class fill memory without holes between them; what is left behind
+ * the last slot is at most an eighth. (Where anything is left, the number of slots is no multiple
+ * of 64: the bitmap has a bit for it, see objects/slab.h.)
+ */
+#ifndef FREEHOLD_BASE_SIZE_CLASS_H
+#define FREEHOLD_BASE_SIZE_CLASS_H
+
+#include "base/bits.h"
+
+#define FREEHOLD__GRANULE_SHIFT 13 /* spans are made of granules of 8 KiB */
+#define FREEHOLD__GRANULE       ((size_t)1 << FREEHOLD__GRANULE_SHIFT)
+#define FREEHOLD__CLASSES       56
+#define FREEHOLD__MAX_SLOTS     512
+#define FREEHOLD__DIRECT_MAX    1024u                /* requests up to here go through a table */
+#define FREEHOLD__SLOT_MAX      ((size_t)512 * 1024) /* larger requests are large blocks */
+#define FREEHOLD__MIN_ALIGN     16u
+
+typedef struct freehold__size_class {
+    uint64_t reciprocal; /* UINT64_MAX / size + 1: see freehold__slab_place */
+    uint32_t size;       /* bytes per slot */
+    uint16_t slots;      /* slots per span, at most FREEHOLD__MAX_SLOTS */
+    uint16_t granules;   /* span size: as many slots as fit */
+} freehold__size_class;
+
+extern const freehold__size_class freehold__size_classes[FREEHOLD__CLASSES];
+
+/* The class of a request of 1 to FREEHOLD__SLOT_MAX bytes. Constant time. */
+static inline unsigned freehold__class_of(size_t bytes)
+{
+    if (bytes <= 128)
+        return (unsigned)((bytes + 15) / 16) - 1;
+    uint64_t last = bytes - 1;
+    unsigned top = freehold__highest_bit(last);
+    return 4 * top + (unsigned)(last >> (top - 2)) - 24;
+}
+
+/*
+ * The smallest class that holds `bytes` (>= 1) and whose slots are all multiples of `align`, a
+ * power of two; FREEHOLD__CLASSES when there is none and the request is a large block.
+ */
+unsigned freehold__class_of_aligned(size_t bytes, size_t align);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * FREEHOLD_OPTIONS: key=value, separated by commas. What cannot be understood is reported in one
+ * line on standard error and otherwise ignored: a wrong option must not stop a program.
+ */
+#include "malloc/process.h"
+
+#include <string.h>
+
+freehold__options freehold__process_options;
+
+static void complain(const char *what, const char *item, size_t length)
+{
+    char name[80];
+    if (length > sizeof name - 1)
+        length = sizeof name - 1;
+    memcpy(name, item, length);
+    name[length] = '\0';
+    freehold__text text = {.length = 0};
+    freehold__text_add(&text, "freehold: FREEHOLD_OPTIONS: ");
+    freehold__text_add(&text, what);
+    freehold__text_add(&text, " '");
+    freehold__text_add(&text, name);
+    freehold__text_add(
+        &text, "' (known: stats=FILE, purger=0|1, retain=decay|never|immediate, check=N)\n");
+    freehold__port_write(text.bytes, text.length);
+}
+
+static bool equal(const char *text, size_t length, const char *word)
+{
+    return strlen(word) == length && memcmp(text, word, length) == 0;
+}
+
+static bool number(const char *text, size_t length, uint32_t limit, uint32_t *result)
+{
+    uint64_t value = 0;
+    if (length == 0 || length > 9)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        value = value * 10 + (uint64_t)(text[i] - '0');
+    }
+    *result = (uint32_t)value;
+    return value <= limit;
+}
+
+static bool set_retain(const char *value, size_t length)
+{
+    static const struct {
+        const char *word;
+        freehold__retain mode;
+    } modes[] = {{"decay", FREEHOLD__RETAIN_DECAY}, {"never", FREEHOLD__RETAIN_NEVER},
+        {"immediate", FREEHOLD__RETAIN_IMMEDIATE}};
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+        if (equal(value, length, modes[i].word)) {
+            freehold__process_heap.pages.retain = modes[i].mode;
+            freehold__process_heap.pages.large.retain = modes[i].mode;
+            return true;
+        }
+    return false;
+}
+
+static bool set_stats(const char *value, size_t length)
+{
+    freehold__options *options = &freehold__process_options;
+    if (length == 0 || length > sizeof options->stats - 1)
+        return false;
+    memcpy(options->stats, value, length);
+    options->stats[length] = '\0';
+    return true;
+}
+
+static void read_item(const char *item, size_t length)
+{
+    const char *equals = memchr(item, '=', length);
+    if (equals == NULL) {
+        complain("no value in", item, length);
+        return;
+    }
+    size_t key = (size_t)(equals - item), rest = length - key - 1;
+    const char *value = equals + 1;
+    uint32_t flag = 0;
+    bool good;
+    if (equal(item, key, "stats")) {
+        good = set_stats(value, rest);
+    } else if (equal(item, key, "retain")) {
+        good = set_retain(value, rest);
+    } else if (equal(item, key, "purger")) {
+        good = number(value, rest, 1, &flag);
+        freehold__process_options.purger = good && flag != 0;
+    } else if (equal(item, key, "check")) {
+        good = number(value, rest, 999999999, &flag);
+        freehold__process_options.check = good ? flag : 0;
+    } else {
+        complain("unknown option", item, length);
+        return;
+    }
+    if (!good)
+        complain("bad value in", item, length);
+}
+
+void freehold__options_read(const char *text)
+{
+    while (text != NULL && *text != '\0') {
+        size_t length = strcspn(text, ",");
+        if (length > 0)
+            read_item(text, length);
+        text += length;
+        if (*text == ',')
+            text++;
+    }
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of threads and of the process: first allocation, thread exit, fork, exit; and the slow
+ * halves of allocate and free.
+ *
+ * A thread's lane is parked by the destructor of a pthread key. Destructors of other keys may
+ * allocate after it has run, so it asks to be run again until the last round (POSIX runs
+ * PTHREAD_DESTRUCTOR_ITERATIONS). A thread that still allocates after that takes a lane for each
+ * allocation and parks it at once: nobody will say when it ends.
+ *
+ * ThreadSanitizer ends its own book on a thread in the last round, and crashes on what runs after
+ * that: in its builds ours is the round before.
+ */
+#define _GNU_SOURCE 1
+#include "malloc/process.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+freehold__heap freehold__process_heap;
+_Thread_local freehold__lane *freehold__thread_lane = &freehold__no_lane;
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ROUNDS (PTHREAD_DESTRUCTOR_ITERATIONS - 1)
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define ROUNDS (PTHREAD_DESTRUCTOR_ITERATIONS - 1)
+#endif
+#ifndef ROUNDS
+#define ROUNDS PTHREAD_DESTRUCTOR_ITERATIONS
+#endif
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t exit_key;
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+/* The value of the key counts the rounds of destructors that are left. */
+static void thread_exits(void *rounds_left)
+{
+    uintptr_t rounds = (uintptr_t)rounds_left;
+    if (rounds > 1) {
+        pthread_setspecific(exit_key, (void *)(rounds - 1));
+        return;
+    }
+    freehold__lane *lane = freehold__thread_lane;
+    freehold__thread_lane = &freehold__past_lane;
+    if (lane->heap != NULL)
+        freehold__lane_park(lane);
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+static void before_fork(void)
+{
+    freehold__heap_lock_all(&freehold__process_heap);
+}
+
+static void after_fork_in_parent(void)
+{
+    freehold__heap_unlock_all(&freehold__process_heap);
+}
+
+static void after_fork_in_child(void)
+{
+    freehold__heap *heap = &freehold__process_heap;
+    freehold__heap_unlock_all(heap);
+    freehold__heap_repair(heap, freehold__thread_lane);
+    freehold__purger_forget();
+}
+
+/* ---- the process ----------------------------------------------------------------------------- */
+
+/* The thread that is in start: what start calls may allocate, and must not wait for it. */
+static _Atomic uintptr_t starting;
+
+static void start(void)
+{
+    atomic_store(&starting, freehold__port_thread());
+    freehold__port_start();
+    pthread_key_create(&exit_key, thread_exits);
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    freehold__options_read(getenv("FREEHOLD_OPTIONS"));
+    atomic_store(&starting, 0);
+}
+
+static void start_once(void)
+{
+    if (atomic_load_explicit(&starting, memory_order_relaxed) != freehold__port_thread())
+        pthread_once(&once, start);
+}
+
+__attribute__((destructor)) static void process_exits(void)
+{
+    start_once(); /* a program may end without a single allocation */
+    if (freehold__process_options.stats[0] != '\0')
+        freehold__stats_write();
+}
+
+/* The thread's lane, at its first allocation; NULL when memory is out. leave_lane follows. */
+static freehold__lane *lane_of_thread(void)
+{
+    freehold__lane *lane = freehold__thread_lane;
+    if (lane->heap != NULL)
+        return lane;
+    bool past = lane == &freehold__past_lane;
+    lane = freehold__lane_acquire(&freehold__process_heap);
+    if (lane == NULL || past)
+        return lane;
+    freehold__thread_lane = lane; /* first: what follows may allocate */
+    start_once();
+    pthread_setspecific(exit_key, (void *)(uintptr_t)ROUNDS);
+    return lane;
+}
+
+static void leave_lane(freehold__lane *lane)
+{
+    if (freehold__unlikely(lane != freehold__thread_lane))
+        freehold__lane_park(lane); /* past the thread's end */
+}
+
+/* The thread's lane if it has one, else NULL. */
+static freehold__lane *own_lane(void)
+{
+    freehold__lane *lane = freehold__thread_lane;
+    return lane->heap != NULL ? lane : NULL;
+}
+
+/* ---- slow halves ----------------------------------------------------------------------------- */
+
+static void *allocate_large(size_t bytes, size_t align)
+{
+    bool zeroed;
+    if (bytes > PTRDIFF_MAX || align > PTRDIFF_MAX)
+        return NULL; /* whatever is given back, this will not fit */
+    start_once();
+    return freehold__heap_large(
+        &freehold__process_heap, freehold__thread_lane, bytes, align, &zeroed);
+}
+
+static void *out_of_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* check=N: the full validator on every Nth slow path, while no other thread is at work. */
+static freehold__cold void check_heap(void)
+{
+    static _Atomic uint32_t slow_paths;
+    freehold__heap *heap = &freehold__process_heap;
+    if (++slow_paths % freehold__process_options.check != 0 ||
+        heap->lane_count - heap->parked_count > 1)
+        return;
+    const char *wrong = freehold__heap_check(heap);
+    if (wrong != NULL)
+        freehold__broken(wrong);
+}
+
+/* What the options add to slow paths. */
+static void after_slow_path(void)
+{
+    if (freehold__unlikely(freehold__process_options.purger))
+        freehold__purger_start();
+    if (freehold__unlikely(freehold__process_options.check != 0))
+        check_heap();
+}
+
+static void *allocate_of_class(unsigned index)
+{
+    freehold__lane *lane = lane_of_thread();
+    if (lane == NULL)
+        return out_of_memory();
+    void *slot = freehold__bin_pop(&lane->bin[index]);
+    if (slot == NULL)
+        slot = freehold__lane_refill(lane, index);
+    leave_lane(lane);
+    after_slow_path();
+    return freehold__likely(slot != NULL) ? slot : out_of_memory();
+}
+
+void *freehold__allocate_slow(size_t bytes)
+{
+    if (bytes <= FREEHOLD__SLOT_MAX)
+        return allocate_of_class(freehold__class_of(bytes == 0 ? 1 : bytes));
+    void *block = allocate_large(bytes, FREEHOLD__MIN_ALIGN);
+    return block != NULL ? block : out_of_memory();
+}
+
+void *freehold__allocate_aligned(size_t bytes, size_t align)
+{
+    unsigned index = freehold__class_of_aligned(bytes == 0 ? 1 : bytes, align);
+    if (index < FREEHOLD__CLASSES)
+        return allocate_of_class(index);
+    void *block = allocate_large(bytes == 0 ? 1 : bytes, align);
+    return block != NULL ? block : out_of_memory();
+}
+
+void freehold__free_event(freehold__slab *slab)
+{
+    int saved = errno;
+    freehold__lane_event(freehold__thread_lane, slab);
+    after_slow_path();
+    errno = saved;
+}
+
+void freehold__free_slow(void *pointer, const char *function)
+{
+    freehold__heap *heap = &freehold__process_heap;
+    uintptr_t address = (uintptr_t)pointer;
+    if (pointer == NULL)
+        return;
+    int saved = errno;
+    bool done = freehold__page_map_has(address)
+                    ? freehold__lane_free_elsewhere(
+                          heap, freehold__thread_lane, freehold__page_map_find(address), address)
+                    : !freehold__large_interrupted(&heap->pages.large) &&
+                          freehold__large_free(&heap->pages.large, pointer) != 0;
+    if (freehold__unlikely(!done))
+        freehold__heap_misuse(heap, function, pointer);
+    if (!freehold__page_map_has(address)) /* a large block: a slow path like others */
+        freehold__heap_tend(heap, own_lane());
+    errno = saved;
+}
+
+void freehold__free_sized_slow(void *pointer, size_t align, size_t bytes, const char *function)
+{
+    freehold__heap *heap = &freehold__process_heap;
+    if (pointer == NULL)
+        return;
+    freehold__found found = freehold__heap_find(heap, pointer);
+    if (found.bytes == 0)
+        freehold__heap_misuse(heap, function, pointer);
+    if (align != 0 && ((uintptr_t)pointer & (align - 1)) != 0)
+        freehold__heap_mismatch(heap, function, pointer, bytes, align);
+    if (!freehold__found_fits(found, align, bytes))
+        freehold__heap_mismatch(heap, function, pointer, bytes, 0);
+    freehold__free(pointer, function);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the process heap has counted, in the forms that people and programs ask for: one line of
+ * JSON at exit, and glibc's mallinfo, malloc_stats and malloc_info.
+ */
+#define _GNU_SOURCE 1
+#include "malloc/process.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+
+static freehold__heap_stats count(void)
+{
+    return freehold__heap_count(&freehold__process_heap);
+}
+
+/* ---- the line at exit ------------------------------------------------------------------------ */
+
+static void add_number(freehold__text *text, const char *name, uint64_t value)
+{
+    freehold__text_add(text, ",\"");
+    freehold__text_add(text, name);
+    freehold__text_add(text, "\":");
+    freehold__text_decimal(text, value);
+}
+
+/* As it was before the program changed its title. Constructors run when libc knows it, and before
+ * main. */
+static char program_name[64];
+
+__attribute__((constructor)) static void note_program_name(void)
+{
+    const char *name = program_invocation_short_name;
+    for (size_t i = 0; i + 1 < sizeof program_name && name[i] != '\0'; i++)
+        program_name[i] = name[i];
+}
+
+void freehold__stats_write(void)
+{
+    freehold__heap_stats stats = count();
+    freehold__text numbers = {.length = 0}, head = {.length = 0};
+    freehold__text_add(&head, "{\"freehold\":\"0.1.0\"");
+    add_number(&head, "pid", freehold__port_process_id());
+    freehold__text_add(&head, ",\"program\":\"");
+    for (const char *c = program_name; *c != '\0'; c++) {
+        char one[2] = {*c, '\0'};
+        freehold__text_add(&head, *c == '"' || *c == '\\' || (unsigned char)*c < 32 ? "_" : one);
+    }
+    freehold__text_add(&head, "\"");
+    add_number(&numbers, "allocations", stats.allocations);
+    add_number(&numbers, "frees", stats.frees);
+    add_number(&numbers, "live_bytes", stats.live_bytes);
+    add_number(&numbers, "peak_bytes", stats.peak_bytes);
+    add_number(&numbers, "mapped_bytes", stats.mapped_bytes);
+    add_number(&numbers, "resident_retained_bytes", stats.retained_bytes);
+    add_number(&numbers, "purged_bytes", stats.purged_bytes);
+    add_number(&numbers, "threads", stats.lanes);
+    add_number(&numbers, "large_allocations", stats.large_allocations);
+    freehold__text_add(&numbers, "}\n");
+
+    char line[sizeof head.bytes + sizeof numbers.bytes];
+    memcpy(line, head.bytes, head.length);
+    memcpy(line + head.length, numbers.bytes, numbers.length);
+    if (!freehold__port_append(freehold__process_options.stats, line, head.length + numbers.length))
+        freehold__port_write("freehold: the statistics could not be written\n", 46);
+}
+
+/* ---- glibc's interfaces ---------------------------------------------------------------------- */
+
+FREEHOLD__EXPORT struct mallinfo2 FREEHOLD__ENTRY(mallinfo2)(void)
+{
+    freehold__heap_stats stats = count();
+    freehold__pages *pages = &freehold__process_heap.pages;
+    size_t spans = pages->mapped * FREEHOLD__GRANULE;
+    struct mallinfo2 info = {
+        .arena = spans, /* address space for small and medium blocks */
+        .hblks = (size_t)(stats.large_allocations - pages->large.frees),
+        .hblkhd = pages->large.live_bytes,
+        .usmblks = stats.peak_bytes,
+        .uordblks = stats.live_bytes,
+        .fordblks = stats.mapped_bytes - stats.live_bytes,
+        .keepcost = stats.retained_bytes, /* what malloc_trim could give back at most */
+    };
+    return info;
+}
+
+static int clamp(size_t value)
+{
+    return value > INT32_MAX ? INT32_MAX : (int)value;
+}
+
+/* The old form with int fields: too large values are clamped, not wrapped. */
+FREEHOLD__EXPORT struct mallinfo FREEHOLD__ENTRY(mallinfo)(void)
+{
+    struct mallinfo2 wide = FREEHOLD__ENTRY(mallinfo2)();
+    struct mallinfo info = {
+        .arena = clamp(wide.arena),
+        .hblks = clamp(wide.hblks),
+        .hblkhd = clamp(wide.hblkhd),
+        .usmblks = clamp(wide.usmblks),
+        .uordblks = clamp(wide.uordblks),
+        .fordblks = clamp(wide.fordblks),
+        .keepcost = clamp(wide.keepcost),
+    };
+    return info;
+}
+
+FREEHOLD__EXPORT void FREEHOLD__ENTRY(malloc_stats)(void)
+{
+    freehold__heap_stats stats = count();
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"allocations          ", stats.allocations},
+        {"frees                ", stats.frees},
+        {"large allocations    ", stats.large_allocations},
+        {"bytes in use         ", stats.live_bytes},
+        {"bytes in spans, large", stats.used_bytes},
+        {"peak of these        ", stats.peak_bytes},
+        {"bytes mapped         ", stats.mapped_bytes},
+        {"bytes retained       ", stats.retained_bytes},
+        {"bytes purged         ", stats.purged_bytes},
+        {"threads at most      ", stats.lanes},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        freehold__text text = {.length = 0};
+        freehold__text_add(&text, "freehold: ");
+        freehold__text_add(&text, rows[i].name);
+        freehold__text_add(&text, " = ");
+        freehold__text_decimal(&text, rows[i].value);
+        freehold__text_add(&text, "\n");
+        freehold__port_write(text.bytes, text.length);
+    }
+}
+
+FREEHOLD__EXPORT int FREEHOLD__ENTRY(malloc_info)(int options, FILE *stream)
+{
+    if (options != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    freehold__heap_stats stats = count();
+    int written = fprintf(stream,
+        "<malloc version=\"freehold-1\">\n"
+        "<total type=\"allocated\" count=\"%llu\" size=\"%zu\"/>\n"
+        "<total type=\"freed\" count=\"%llu\"/>\n"
+        "<total type=\"large\" count=\"%llu\"/>\n"
+        "<system type=\"current\" size=\"%zu\"/>\n"
+        "<system type=\"max\" size=\"%zu\"/>\n"
+        "<system type=\"retained\" size=\"%zu\"/>\n"
+        "</malloc>\n",
+        (unsigned long long)stats.allocations, stats.live_bytes, (unsigned long long)stats.frees,
+        (unsigned long long)stats.large_allocations, stats.mapped_bytes, stats.peak_bytes,
+        stats.retained_bytes);
+    return written < 0 ? -1 : 0;
+}

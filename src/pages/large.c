@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: MIT */
+#include "pages/large.h"
+
+#include "base/assert.h"
+#include "pages/section.h"
+
+typedef struct freehold__large_kept {
+    uintptr_t base;
+    size_t bytes;
+    uint32_t freed_at;
+} kept_block;
+
+#define KEPT_BYTES     (FREEHOLD__LARGE_KEPT * sizeof(kept_block))
+#define FIRST_CAPACITY 128
+
+/* ---- the lock -------------------------------------------------------------------------------- */
+
+static void take(freehold__large *large)
+{
+    freehold__lock_take(&large->lock);
+    atomic_store_explicit(&large->holder, freehold__port_thread(), memory_order_relaxed);
+}
+
+static void drop(freehold__large *large)
+{
+    atomic_store_explicit(&large->holder, 0, memory_order_relaxed);
+    freehold__lock_drop(&large->lock);
+}
+
+bool freehold__large_interrupted(const freehold__large *large)
+{
+    return atomic_load_explicit(&large->holder, memory_order_relaxed) == freehold__port_thread();
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static size_t home(const freehold__large *large, uintptr_t base)
+{
+    /* Fibonacci hashing of the page number; the low bits of large addresses are all alike. */
+    uint64_t hash = (uint64_t)(base >> 12) * UINT64_C(0x9E3779B97F4A7C15);
+    return (size_t)(hash >> 32) & (large->capacity - 1);
+}
+
+static freehold__large_block *find(const freehold__large *large, uintptr_t base)
+{
+    if (large->capacity == 0)
+        return NULL;
+    for (size_t i = home(large, base);; i = (i + 1) & (large->capacity - 1)) {
+        if (large->table[i].base == base)
+            return &large->table[i];
+        if (large->table[i].base == 0)
+            return NULL;
+    }
+}
+
+static void put(freehold__large *large, uintptr_t base, size_t bytes)
+{
+    size_t i = home(large, base);
+    while (large->table[i].base != 0)
+        i = (i + 1) & (large->capacity - 1);
+    large->table[i] = (freehold__large_block){base, bytes};
+    large->count++;
+}
+
+static void take_out(freehold__large *large, freehold__large_block *block)
+{
+    size_t mask = large->capacity - 1, hole = (size_t)(block - large->table);
+    for (size_t i = (hole + 1) & mask; large->table[i].base != 0; i = (i + 1) & mask) {
+        size_t wanted = home(large, large->table[i].base);
+        if (((i - wanted) & mask) >= ((i - hole) & mask)) { /* its home is not behind the hole */
+            large->table[hole] = large->table[i];
+            hole = i;
+        }
+    }
+    large->table[hole].base = 0;
+    large->count--;
+}
+
+static size_t table_bytes(size_t capacity)
+{
+    return freehold__round_up(
+        KEPT_BYTES + capacity * sizeof(freehold__large_block), freehold__port_page_size());
+}
+
+/* One mapping holds the kept list and the table behind it, between guards: it may lie next to a
+ * user's block. */
+static kept_block *table_map(size_t capacity)
+{
+    size_t bytes = table_bytes(capacity);
+    char *base = freehold__port_map(bytes + 2 * FREEHOLD__GUARD, 1);
+    if (base == NULL)
+        return NULL;
+    if (!freehold__port_guard(base, FREEHOLD__GUARD) ||
+        !freehold__port_guard(base + FREEHOLD__GUARD + bytes, FREEHOLD__GUARD)) {
+        freehold__port_unmap(base, bytes + 2 * FREEHOLD__GUARD);
+        return NULL;
+    }
+    return (kept_block *)(void *)(base + FREEHOLD__GUARD);
+}
+
+static void table_unmap(kept_block *memory, size_t capacity)
+{
+    freehold__port_unmap(
+        (char *)memory - FREEHOLD__GUARD, table_bytes(capacity) + 2 * FREEHOLD__GUARD);
+}
+
+/* Makes room for one more block. */
+static bool reserve_entry(freehold__large *large)
+{
+    if (large->capacity != 0 && (large->count + 1) * 2 <= large->capacity)
+        return true;
+    struct {
+        freehold__large_block *table;
+        kept_block *kept;
+        size_t capacity;
+    } old = {large->table, large->kept, large->capacity};
+    size_t capacity = old.capacity == 0 ? FIRST_CAPACITY : old.capacity * 2;
+    kept_block *memory = table_map(capacity);
+    if (memory == NULL)
+        return old.capacity != 0 && large->count + 1 < old.capacity; /* crowded, but right */
+    large->kept = memory;
+    large->table = (freehold__large_block *)(void *)(memory + FREEHOLD__LARGE_KEPT);
+    large->capacity = capacity;
+    size_t count = large->count; /* includes entries that are promised but not yet there */
+    for (unsigned i = 0; i < large->kept_count; i++)
+        large->kept[i] = old.kept[i];
+    for (size_t i = 0; i < old.capacity; i++)
+        if (old.table[i].base != 0)
+            put(large, old.table[i].base, old.table[i].bytes);
+    large->count = count;
+    if (old.kept != NULL)
+        table_unmap(old.kept, old.capacity);
+    return true;
+}
+
+/* ---- accounting, under the lock -------------------------------------------------------------- */
+
+static void count_live(freehold__large *large, size_t more, size_t less)
+{
+    size_t live = large->live_bytes + more - less;
+    large->live_bytes = live;
+    if (live > large->peak_bytes)
+        large->peak_bytes = live;
+}
+
+/* ---- kept blocks ----------------------------------------------------------------------------- */
+
+static void kept_remove(freehold__large *large, unsigned index)
+{
+    large->kept_bytes -= large->kept[index].bytes;
+    large->kept[index] = large->kept[--large->kept_count];
+}
+
+static unsigned kept_oldest(const freehold__large *large)
+{
+    unsigned oldest = 0;
+    for (unsigned i = 1; i < large->kept_count; i++)
+        if ((int32_t)(large->kept[i].freed_at - large->kept[oldest].freed_at) < 0)
+            oldest = i;
+    return oldest;
+}
+
+/* Cuts `bytes` off the front of a kept block, or takes it whole when the rest is small. Returns
+ * what was taken. */
+static size_t kept_cut(freehold__large *large, unsigned index, size_t bytes)
+{
+    kept_block *k = &large->kept[index];
+    size_t taken = k->bytes;
+    if (taken - bytes < FREEHOLD__LARGE_REST || taken - bytes < bytes / 8) {
+        kept_remove(large, index);
+        return taken;
+    }
+    k->base += bytes;
+    k->bytes -= bytes;
+    large->kept_bytes -= bytes;
+    return bytes;
+}
+
+static bool take_kept(
+    freehold__large *large, size_t bytes, size_t align, freehold__large_block *result)
+{
+    unsigned best = large->kept_count;
+    for (unsigned i = 0; i < large->kept_count; i++) {
+        const kept_block *k = &large->kept[i];
+        if (k->bytes >= bytes && (k->base & (align - 1)) == 0 &&
+            (best == large->kept_count || k->bytes < large->kept[best].bytes))
+            best = i;
+    }
+    if (best == large->kept_count)
+        return false;
+    result->base = large->kept[best].base;
+    result->bytes = kept_cut(large, best, bytes);
+    return true;
+}
+
+/* Takes bytes from the kept block that starts where `end` says; returns how many: at least `bytes`,
+ * or 0. */
+static size_t take_behind(freehold__large *large, uintptr_t end, size_t bytes)
+{
+    for (unsigned i = 0; i < large->kept_count; i++)
+        if (large->kept[i].base == end && large->kept[i].bytes >= bytes)
+            return kept_cut(large, i, bytes);
+    return 0;
+}
+
+/*
+ * Keeps a freed block, merged with its neighbours; the age of the larger part stands. Returns a
+ * block that must go for it: the oldest when there are too many, itself when it is too large.
+ */
+static freehold__large_block keep(freehold__large *large, uintptr_t base, size_t bytes)
+{
+    kept_block block = {base, bytes, freehold__port_milliseconds()};
+    freehold__large_block evicted = {0, 0};
+    size_t largest = bytes;
+    for (unsigned i = 0; i < large->kept_count;) {
+        kept_block k = large->kept[i];
+        bool before = k.base + k.bytes == block.base, behind = block.base + block.bytes == k.base;
+        if (!before && !behind) {
+            i++;
+            continue;
+        }
+        kept_remove(large, i);
+        block.base = before ? k.base : block.base;
+        block.bytes += k.bytes;
+        if (k.bytes > largest) {
+            largest = k.bytes;
+            block.freed_at = k.freed_at;
+        }
+    }
+    if (block.bytes > FREEHOLD__LARGE_KEPT_MAX)
+        return (freehold__large_block){block.base, block.bytes};
+    if (large->kept_count == FREEHOLD__LARGE_KEPT) {
+        unsigned oldest = kept_oldest(large);
+        evicted = (freehold__large_block){large->kept[oldest].base, large->kept[oldest].bytes};
+        kept_remove(large, oldest);
+    }
+    large->kept[large->kept_count++] = block;
+    large->kept_bytes += block.bytes;
+    return evicted;
+}
+
+/* Takes the oldest kept block out when `all` or the policy says so. */
+static bool take_expired(
+    freehold__large *large, size_t live, uint32_t now, bool all, freehold__large_block *result)
+{
+    bool expired = false;
+    take(large);
+    if (large->kept_count != 0 && (all || large->kept_bytes > freehold__retain_bound(live))) {
+        unsigned oldest = kept_oldest(large);
+        const kept_block *k = &large->kept[oldest];
+        expired =
+            all || (large->retain != FREEHOLD__RETAIN_NEVER && freehold__is_old(now, k->freed_at));
+        if (expired) {
+            *result = (freehold__large_block){k->base, k->bytes};
+            kept_remove(large, oldest);
+            large->purged_bytes += result->bytes;
+        }
+    }
+    drop(large);
+    return expired;
+}
+
+void freehold__large_retain(freehold__large *large, size_t live, uint32_t now, bool all)
+{
+    freehold__large_block block;
+    while (take_expired(large, live, now, all, &block))
+        freehold__port_unmap((void *)block.base, block.bytes);
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+/* Enters a block that is now the user's. Under the lock. */
+static void admit(freehold__large *large, freehold__large_block block)
+{
+    put(large, block.base, block.bytes);
+    count_live(large, block.bytes, 0);
+    large->allocations++;
+}
+
+void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, bool *zeroed)
+{
+    size_t mapped;
+    if (!freehold__round_up_checked(bytes, freehold__port_page_size(), &mapped) ||
+        mapped > PTRDIFF_MAX)
+        return NULL;
+
+    freehold__large_block block = {0, 0};
+    take(large);
+    bool reserved = reserve_entry(large);
+    bool kept = reserved && take_kept(large, mapped, align, &block);
+    if (kept)
+        admit(large, block);
+    else if (reserved)
+        large->count++; /* promises the entry that the mapping below will need */
+    drop(large);
+    *zeroed = !kept;
+    if (kept || !reserved)
+        return (void *)block.base;
+
+    block = (freehold__large_block){(uintptr_t)freehold__port_map(mapped, align), mapped};
+    take(large);
+    large->count--;
+    if (block.base != 0)
+        admit(large, block);
+    drop(large);
+    return (void *)block.base;
+}
+
+size_t freehold__large_free(freehold__large *large, void *base)
+{
+    take(large);
+    freehold__large_block *found = find(large, (uintptr_t)base);
+    if (found == NULL || base == NULL) {
+        drop(large);
+        return 0;
+    }
+    size_t bytes = found->bytes;
+    take_out(large, found);
+    count_live(large, 0, bytes);
+    large->frees++;
+    freehold__large_block evicted = {(uintptr_t)base, bytes};
+    if (large->retain != FREEHOLD__RETAIN_IMMEDIATE)
+        evicted = keep(large, (uintptr_t)base, bytes);
+    drop(large);
+    if (evicted.base != 0)
+        freehold__port_unmap((void *)evicted.base, evicted.bytes);
+    return bytes;
+}
+
+size_t freehold__large_size(freehold__large *large, const void *base)
+{
+    take(large);
+    const freehold__large_block *found = base != NULL ? find(large, (uintptr_t)base) : NULL;
+    size_t bytes = found != NULL ? found->bytes : 0;
+    drop(large);
+    return bytes;
+}
+
+/*
+ * A block that grows will grow again: it gets an eighth more address space, which costs nothing
+ * until it is written and saves most of the system calls.
+ */
+static size_t growth_target(size_t old_bytes, size_t bytes)
+{
+    size_t roomy = bytes + bytes / 8;
+    return bytes > old_bytes && roomy > bytes && roomy <= PTRDIFF_MAX ? roomy : bytes;
+}
+
+/* Takes what the block lacks from a kept one behind it. Under the lock. */
+static bool grow_found(freehold__large *large, freehold__large_block *found, size_t exact)
+{
+    size_t old = found->bytes, more = take_behind(large, found->base + old, exact - old);
+    if (more == 0)
+        return false;
+    found->bytes = old + more;
+    count_live(large, old + more, old);
+    return true;
+}
+
+/* Under the lock: between the remap and the table another thread could be given the old address. */
+static void *resize_found(freehold__large *large, freehold__large_block *found, size_t exact)
+{
+    size_t page = freehold__port_page_size(), old = found->bytes;
+    if (exact > old && grow_found(large, found, exact))
+        return (void *)found->base;
+    size_t bytes = freehold__round_up(growth_target(old, exact), page);
+    void *moved = freehold__port_remap((void *)found->base, old, bytes);
+    if (moved == NULL && bytes != exact) {
+        bytes = exact;
+        moved = freehold__port_remap((void *)found->base, old, bytes);
+    }
+    if (moved != NULL) {
+        take_out(large, found);
+        put(large, (uintptr_t)moved, bytes);
+        count_live(large, bytes, old);
+    }
+    return moved;
+}
+
+void *freehold__large_resize(freehold__large *large, void *base, size_t bytes)
+{
+    size_t exact;
+    if (!freehold__round_up_checked(bytes, freehold__port_page_size(), &exact) ||
+        exact > PTRDIFF_MAX || exact == 0)
+        return NULL;
+    take(large);
+    freehold__large_block *found = find(large, (uintptr_t)base);
+    void *moved = NULL;
+    if (found != NULL)
+        moved = found->bytes == exact ? base : resize_found(large, found, exact);
+    drop(large);
+    return moved;
+}
+
+bool freehold__large_resize_in_place(freehold__large *large, void *base, size_t bytes)
+{
+    size_t exact, rest = 0;
+    if (!freehold__round_up_checked(bytes, freehold__port_page_size(), &exact) || exact == 0)
+        return false;
+    take(large);
+    freehold__large_block *found = find(large, (uintptr_t)base);
+    bool done = base != NULL && found != NULL;
+    if (done && exact > found->bytes) {
+        done = grow_found(large, found, exact);
+    } else if (done && exact < found->bytes) {
+        rest = found->bytes - exact;
+        count_live(large, exact, found->bytes);
+        found->bytes = exact;
+    }
+    drop(large);
+    if (rest != 0)
+        freehold__port_unmap((char *)base + exact, rest);
+    return done;
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+freehold__large_block freehold__large_around(freehold__large *large, const void *address)
+{
+    freehold__large_block result = {0, 0};
+    take(large);
+    for (size_t i = 0; i < large->capacity; i++) {
+        const freehold__large_block *b = &large->table[i];
+        if (b->base != 0 && (uintptr_t)address - b->base < b->bytes)
+            result = *b;
+    }
+    drop(large);
+    return result;
+}
+
+freehold__large_block freehold__large_kept_at(freehold__large *large, const void *address)
+{
+    freehold__large_block result = {0, 0};
+    take(large);
+    for (unsigned i = 0; i < large->kept_count; i++)
+        if ((uintptr_t)address - large->kept[i].base < large->kept[i].bytes)
+            result = (freehold__large_block){large->kept[i].base, large->kept[i].bytes};
+    drop(large);
+    return result;
+}
+
+void freehold__large_walk(
+    freehold__large *large, void (*visit)(void *context, void *base, size_t bytes), void *context)
+{
+    take(large);
+    for (size_t i = 0; i < large->capacity; i++)
+        if (large->table[i].base != 0)
+            visit(context, (void *)large->table[i].base, large->table[i].bytes);
+    drop(large);
+}
+
+static bool is_whole_pages(uintptr_t base, size_t bytes)
+{
+    return base != 0 && bytes != 0 && ((base | bytes) & (freehold__port_page_size() - 1)) == 0;
+}
+
+static const char *check_table(const freehold__large *large)
+{
+    size_t live = 0, count = 0;
+    for (size_t i = 0; i < large->capacity; i++) {
+        const freehold__large_block *b = &large->table[i];
+        if (b->base == 0)
+            continue;
+        if (!is_whole_pages(b->base, b->bytes))
+            return "large blocks: a block is not whole pages";
+        if (find(large, b->base) != b)
+            return "large blocks: an entry cannot be found";
+        live += b->bytes;
+        count++;
+    }
+    if (live != large->live_bytes)
+        return "large blocks: the byte counts are wrong";
+    /* With threads at work some of the count is promised to blocks that are being mapped. */
+    return count > large->count ? "large blocks: the number of blocks is wrong" : NULL;
+}
+
+static const char *check_kept(const freehold__large *large)
+{
+    size_t kept = 0;
+    if (large->kept_count > FREEHOLD__LARGE_KEPT)
+        return "large blocks: more are kept than there is room for";
+    for (unsigned i = 0; i < large->kept_count; i++) {
+        const kept_block *k = &large->kept[i];
+        if (!is_whole_pages(k->base, k->bytes))
+            return "large blocks: a kept block is not whole pages";
+        if (find(large, k->base) != NULL)
+            return "large blocks: a kept block is also live";
+        for (unsigned j = 0; j < i; j++)
+            if (k->base - large->kept[j].base < large->kept[j].bytes ||
+                large->kept[j].base - k->base < k->bytes)
+                return "large blocks: two kept blocks overlap";
+        kept += k->bytes;
+    }
+    return kept != large->kept_bytes ? "large blocks: the byte counts are wrong" : NULL;
+}
+
+static const char *check_locked(const freehold__large *large)
+{
+    const char *wrong = check_table(large);
+    return wrong != NULL ? wrong : check_kept(large);
+}
+
+const char *freehold__large_check(freehold__large *large)
+{
+    take(large);
+    const char *wrong = check_locked(large);
+    drop(large);
+    return wrong;
+}
+
+void freehold__large_release(freehold__large *large)
+{
+    freehold__large_retain(large, 0, 0, true);
+    for (size_t i = 0; i < large->capacity; i++)
+        if (large->table[i].base != 0)
+            freehold__port_unmap((void *)large->table[i].base, large->table[i].bytes);
+    if (large->kept != NULL)
+        table_unmap(large->kept, large->capacity);
+    large->kept = NULL;
+    large->table = NULL;
+    large->capacity = large->count = 0;
+}

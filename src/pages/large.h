@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Large blocks: mapped one by one, found by a hash of their address, kept for a while after they
+ * are freed, and resized by the port's remap.
+ *
+ * All state is in a table of its own (open addressing, linear probing with backward-shift deletion,
+ * at most half full; Knuth, TAOCP 3, 6.4, algorithm R). One lock guards it; the only system calls
+ * made under it grow the table and remap a block.
+ *
+ * A freed block is kept for a while, merged with kept neighbours. A request takes the best fit of
+ * what is kept, and leaves the rest there; a block that grows takes it back from a kept neighbour
+ * behind it before it asks the system. Cost: O(1), plus the walk over at most FREEHOLD__LARGE_KEPT
+ * entries.
+ */
+#ifndef FREEHOLD_PAGES_LARGE_H
+#define FREEHOLD_PAGES_LARGE_H
+
+#include "pages/retention.h"
+#include "port/port.h"
+
+#define FREEHOLD__LARGE_KEPT     64                         /* blocks */
+#define FREEHOLD__LARGE_KEPT_MAX ((size_t)64 * 1024 * 1024) /* bytes: a longer block is not kept */
+/* What is left of a kept block is worth keeping apart from here on; less goes along with the
+ * request. */
+#define FREEHOLD__LARGE_REST ((size_t)64 * 1024)
+
+typedef struct freehold__large_block {
+    uintptr_t base; /* 0: no block */
+    size_t bytes;   /* as mapped: a multiple of the page size; what the user may write */
+} freehold__large_block;
+
+typedef struct freehold__large {
+    freehold__lock lock;
+    _Atomic uintptr_t holder; /* the thread that holds it, for freehold__large_interrupted */
+    /* All below is guarded by the lock; the counters are atomics so that statistics need not take
+     * it. */
+    freehold__large_block *table; /* capacity entries, a power of two; NULL until the first block */
+    size_t capacity, count;
+    struct freehold__large_kept *kept; /* FREEHOLD__LARGE_KEPT entries, before the table */
+    unsigned kept_count;
+    freehold__retain retain;
+    _Atomic size_t live_bytes, kept_bytes, peak_bytes;
+    _Atomic uint64_t allocations, frees, purged_bytes;
+} freehold__large;
+
+/* NULL when the port refuses or the size does not fit. *zeroed: the block is known to read zero. */
+void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, bool *zeroed);
+
+/* Bytes that were freed; 0 when no large block starts there. */
+size_t freehold__large_free(freehold__large *large, void *base);
+
+/* Size of the block that starts there; 0 when none does. */
+size_t freehold__large_size(freehold__large *large, const void *base);
+
+/* Resizes; may move, keeps contents. NULL: the block is as it was (or there is none). */
+void *freehold__large_resize(freehold__large *large, void *base, size_t bytes);
+
+/* The same without moving it: into kept memory behind it, or by giving its end back. False: it is
+ * as it was. */
+bool freehold__large_resize_in_place(freehold__large *large, void *base, size_t bytes);
+
+/* Unmaps kept blocks that the policy no longer keeps beside `live` bytes; all of them when `all`.
+ * */
+void freehold__large_retain(freehold__large *large, size_t live, uint32_t now, bool all);
+
+/*
+ * Whether this thread holds the lock: it is in a signal handler that has interrupted one of the
+ * functions above, and each of them would wait for itself.
+ */
+bool freehold__large_interrupted(const freehold__large *large);
+
+/* For the report of a misuse: the live block, or the kept memory, that contains the address. */
+freehold__large_block freehold__large_around(freehold__large *large, const void *address);
+freehold__large_block freehold__large_kept_at(freehold__large *large, const void *address);
+
+/* Calls visit for every live block, under the lock; visit must not call back. */
+void freehold__large_walk(
+    freehold__large *large, void (*visit)(void *context, void *base, size_t bytes), void *context);
+
+const char *freehold__large_check(freehold__large *large);
+
+/* Unmaps every block, kept or live, and the table. */
+void freehold__large_release(freehold__large *large);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+#include "pages/pages.h"
+
+#include "base/assert.h"
+#include "pages/page_map.h"
+
+/* ---- spans ----------------------------------------------------------------------------------- */
+
+static bool add_section(freehold__pages *pages)
+{
+    freehold__section *section = freehold__section_map(pages);
+    if (section == NULL)
+        return false;
+    section->next = pages->sections;
+    pages->sections = section;
+    pages->mapped += FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE;
+    freehold__buddy_add(&pages->buddy, section);
+    return true;
+}
+
+/* The descriptor of a span's first granule: its own for ever, so that it keeps its type. */
+static void *descriptor_of(freehold__section *section, freehold__granule *first)
+{
+    if (first->descriptor == 0) {
+        first->descriptor = (uint16_t)section->next_descriptor;
+        section->next_descriptor += FREEHOLD__DESCRIPTOR / FREEHOLD__DESCRIPTOR_UNIT;
+    }
+    return freehold__section_descriptor(section, first->descriptor);
+}
+
+static void map_set(freehold__section *section, unsigned first, unsigned granules, unsigned unit)
+{
+    for (unsigned i = 0; i < granules; i++)
+        section->map[first + i] = unit * FREEHOLD__DESCRIPTOR_UNIT;
+}
+
+static void count_used(freehold__pages *pages, size_t more, size_t less)
+{
+    size_t used = pages->used + more - less;
+    pages->used = used;
+    if (used > pages->peak)
+        pages->peak = used;
+}
+
+freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules)
+{
+    freehold__span span = {0, NULL, false};
+    freehold__lock_take(&pages->lock);
+    freehold__granule *first = freehold__buddy_take(&pages->buddy, granules);
+    if (first == NULL && add_section(pages))
+        first = freehold__buddy_take(&pages->buddy, granules);
+    if (first != NULL) {
+        freehold__section *section = freehold__granule_section(first);
+        unsigned number = freehold__granule_number(first);
+        span.base = freehold__granule_address(section, number);
+        span.descriptor = descriptor_of(section, first);
+        span.zeroed = freehold__dirty_count(section, number, granules) == 0;
+        freehold__dirty_mark(section, number, granules, false);
+        map_set(section, number, granules, first->descriptor);
+        count_used(pages, granules, 0);
+        pages->span_allocations++;
+    }
+    freehold__lock_drop(&pages->lock);
+    return span;
+}
+
+static void purge_free(freehold__pages *pages, uint32_t now, bool all);
+
+void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty)
+{
+    freehold__section *section = freehold__section_at(base);
+    unsigned number = freehold__granule_index(base);
+    uint32_t now = freehold__port_milliseconds();
+    freehold__lock_take(&pages->lock);
+    unsigned granules = section->granule[number].granules;
+    freehold__assert(section->granule[number].state == FREEHOLD__GRANULE_USED);
+    map_set(section, number, granules, 0);
+    freehold__buddy_give(&pages->buddy, section, number, granules, dirty, now);
+    count_used(pages, 0, granules);
+    freehold__lock_drop(&pages->lock);
+    if (freehold__unlikely(pages->retain == FREEHOLD__RETAIN_IMMEDIATE))
+        purge_free(pages, now, true);
+}
+
+/* ---- retention ------------------------------------------------------------------------------- */
+
+size_t freehold__pages_live(const freehold__pages *pages)
+{
+    return pages->used * FREEHOLD__GRANULE + pages->large.live_bytes;
+}
+
+/* Takes the oldest dirty block out of the buddies when it should be purged. Under the lock. */
+static freehold__granule *take_expired(freehold__pages *pages, uint32_t now, bool all)
+{
+    freehold__granule *block = pages->buddy.oldest;
+    if (block == NULL)
+        return NULL;
+    if (!all) {
+        size_t bound = freehold__retain_bound(freehold__pages_live(pages));
+        if (pages->retain == FREEHOLD__RETAIN_NEVER || !freehold__is_old(now, block->freed_at) ||
+            pages->buddy.dirty * FREEHOLD__GRANULE <= bound)
+            return NULL;
+    }
+    freehold__buddy_detach(&pages->buddy, block);
+    return block;
+}
+
+/* The next dirty run of a detached block in whole pages; false when there is none. */
+static bool next_dirty_pages(freehold__pages *pages, freehold__section *section, unsigned *at,
+    unsigned limit, uintptr_t *from, uintptr_t *to)
+{
+    size_t page = freehold__port_page_size();
+    uintptr_t zero = freehold__section_base(section);
+    *from = *to = 0;
+    freehold__lock_take(&pages->lock); /* the bits share words with those of other blocks */
+    while (*at < limit && *from >= *to) {
+        unsigned start = freehold__dirty_run(section, *at, limit, at);
+        *from = freehold__round_up(zero + ((uintptr_t)start << FREEHOLD__GRANULE_SHIFT), page);
+        *to = freehold__round_down(zero + ((uintptr_t)*at << FREEHOLD__GRANULE_SHIFT), page);
+    }
+    freehold__lock_drop(&pages->lock);
+    return *from < *to;
+}
+
+/*
+ * Purges the dirty runs of a detached block, without the lock: nobody else can reach it. Pages may
+ * be larger than granules; a granule whose page is shared with its neighbour stays dirty. Returns
+ * false when the port refuses, and then the rest stays dirty as well.
+ */
+static bool purge_block(
+    freehold__pages *pages, freehold__section *section, unsigned first, unsigned granules)
+{
+    uintptr_t from, to;
+    unsigned at = first;
+    while (next_dirty_pages(pages, section, &at, first + granules, &from, &to)) {
+        if (!freehold__port_purge((void *)from, to - from))
+            return false;
+        freehold__lock_take(&pages->lock);
+        pages->purged_bytes += to - from;
+        freehold__dirty_mark(section, freehold__granule_index(from),
+            (unsigned)((to - from) >> FREEHOLD__GRANULE_SHIFT), false);
+        freehold__lock_drop(&pages->lock);
+    }
+    return true;
+}
+
+/* Purges one expired block; false when there is none, or the port refuses. Under the purge lock. */
+static bool purge_one(freehold__pages *pages, uint32_t now, bool all)
+{
+    freehold__lock_take(&pages->lock);
+    freehold__granule *block = take_expired(pages, now, all);
+    freehold__lock_drop(&pages->lock);
+    if (block == NULL)
+        return false;
+    freehold__section *section = freehold__granule_section(block);
+    unsigned first = freehold__granule_number(block), granules = 1u << block->order;
+    unsigned dirty = block->dirty;
+    bool purged = purge_block(pages, section, first, granules);
+    freehold__lock_take(&pages->lock);
+    bool less = freehold__dirty_count(section, first, granules) < dirty;
+    freehold__buddy_give(&pages->buddy, section, first, granules, false, now);
+    freehold__lock_drop(&pages->lock);
+    return purged && less;
+}
+
+static void purge_free(freehold__pages *pages, uint32_t now, bool all)
+{
+    if (all)
+        freehold__lock_take(&pages->purge_lock);
+    else if (!freehold__lock_try(&pages->purge_lock))
+        return; /* somebody is at it */
+    while (purge_one(pages, now, all))
+        continue;
+    freehold__lock_drop(&pages->purge_lock);
+}
+
+void freehold__pages_retain(freehold__pages *pages, uint32_t now, bool all)
+{
+    purge_free(pages, now, all);
+    freehold__large_retain(&pages->large, freehold__pages_live(pages), now, all);
+}
+
+/* ---- looking, ending ------------------------------------------------------------------------- */
+
+void freehold__pages_walk(freehold__pages *pages,
+    void (*visit)(void *context, uintptr_t base, void *descriptor), void *context)
+{
+    freehold__lock_take(&pages->lock);
+    for (freehold__section *section = pages->sections; section != NULL; section = section->next) {
+        unsigned at = FREEHOLD__USER_GRANULE;
+        while (at < FREEHOLD__SECTION_GRANULES) {
+            freehold__granule *block = &section->granule[at];
+            if (block->state == FREEHOLD__GRANULE_USED) {
+                visit(context, freehold__granule_address(section, at),
+                    freehold__section_descriptor(section, block->descriptor));
+                at += block->granules;
+            } else {
+                /* A block that is being purged is in no state; its granules are passed one by one.
+                 * */
+                at += block->state == FREEHOLD__GRANULE_FREE ? 1u << block->order : 1u;
+            }
+        }
+    }
+    freehold__lock_drop(&pages->lock);
+}
+
+/* Every section is one, of this instance, and there are as many as are mapped. Before anything else
+ * is followed. */
+static const char *check_sections(const freehold__pages *pages)
+{
+    size_t granules = 0;
+    for (freehold__section *s = pages->sections; s != NULL; s = s->next) {
+        if (!freehold__page_map_has((uintptr_t)s) || freehold__section_at((uintptr_t)s) != s)
+            return "pages: a section is not in the page map";
+        if (s->pages != pages)
+            return "pages: a section belongs to somebody else";
+        for (size_t i = 0; i < sizeof s->no_span; i++)
+            if (s->no_span[i] != 0)
+                return "page map: what stands for no span is not all zero";
+        granules += FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE;
+        if (granules > pages->mapped)
+            break;
+    }
+    return granules != pages->mapped ? "pages: the count of mapped granules is wrong" : NULL;
+}
+
+const char *freehold__pages_check(freehold__pages *pages)
+{
+    freehold__lock_take(&pages->lock);
+    const char *wrong = check_sections(pages);
+    if (wrong == NULL)
+        wrong = freehold__buddy_check(&pages->buddy, pages->sections);
+    if (wrong == NULL && pages->used + pages->buddy.free != pages->mapped)
+        wrong = "pages: used and free granules do not add up";
+    freehold__lock_drop(&pages->lock);
+    return wrong != NULL ? wrong : freehold__large_check(&pages->large);
+}
+
+void freehold__pages_release(freehold__pages *pages)
+{
+    freehold__large_release(&pages->large);
+    freehold__section *section = pages->sections;
+    pages->sections = NULL;
+    while (section != NULL) {
+        freehold__section *next = section->next;
+        freehold__section_unmap(section);
+        section = next;
+    }
+    freehold__meta_release(&pages->meta);
+}

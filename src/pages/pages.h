@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A page instance: where spans and large blocks come from, and what happens to them when they are
+ * free.
+ *
+ * Spans come from buddies over sections; a section is added when none fits. Free spans stay
+ * resident as pages/retention.h says. One lock guards sections, buddies and the retention list; no
+ * system call is made under it but the one that adds a section.
+ *
+ * Accounting, in granules: mapped == used + free, and dirty <= free is what retention bounds.
+ */
+#ifndef FREEHOLD_PAGES_PAGES_H
+#define FREEHOLD_PAGES_PAGES_H
+
+#include "pages/buddy.h"
+#include "pages/large.h"
+#include "pages/meta.h"
+#include "pages/retention.h"
+#include "port/port.h"
+
+typedef struct freehold__pages {
+    freehold__lock purge_lock; /* before the other one: what is being purged is in no list */
+    freehold__lock lock;
+    freehold__buddy buddy;
+    freehold__section *sections;
+    freehold__meta meta;
+    freehold__retain retain;
+    _Atomic size_t used, mapped, peak; /* granules; written under the lock */
+    _Atomic uint64_t purged_bytes, span_allocations;
+    freehold__large large;
+} freehold__pages;
+
+typedef struct freehold__span {
+    uintptr_t base; /* 0: none */
+    /* FREEHOLD__DESCRIPTOR bytes; what an earlier span left there is still in it */
+    void *descriptor;
+    bool zeroed; /* the memory is known to read zero */
+} freehold__span;
+
+/* A span of 1 to 2^11 granules at a multiple of the next power of two. base is 0 when memory is
+ * out. */
+freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules);
+
+/*
+ * Gives a span back. Nobody may find its descriptor through an address of the span any more.
+ * `dirty` is false when none of its pages was touched since it was taken zeroed.
+ */
+void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty);
+
+/* Purges what the policy no longer keeps; everything free when `all`. Cheap when there is nothing
+ * to do. */
+void freehold__pages_retain(freehold__pages *pages, uint32_t now, bool all);
+
+/* Bytes in use: spans and large blocks. */
+size_t freehold__pages_live(const freehold__pages *pages);
+
+/* Calls visit for every span in use, under the lock; visit must not call back. */
+void freehold__pages_walk(freehold__pages *pages,
+    void (*visit)(void *context, uintptr_t base, void *descriptor), void *context);
+
+/* The full validator: NULL, or what is wrong. */
+const char *freehold__pages_check(freehold__pages *pages);
+
+/* Unmaps everything: spans, large blocks, meta memory. */
+void freehold__pages_release(freehold__pages *pages);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "pages/section.h"
+
+#include "pages/page_map.h"
+#include "port/port.h"
+
+freehold__section *freehold__section_map(struct freehold__pages *pages)
+{
+    void *base = freehold__port_map(FREEHOLD__SECTION, FREEHOLD__SECTION);
+    if (base == NULL)
+        return NULL;
+    uintptr_t address = (uintptr_t)base;
+    if (!freehold__page_map_covers(address) || !freehold__port_guard(base, FREEHOLD__GUARD) ||
+        !freehold__port_guard(
+            (void *)(address + FREEHOLD__USER_OFFSET - FREEHOLD__GUARD), FREEHOLD__GUARD)) {
+        freehold__port_unmap(base, FREEHOLD__SECTION);
+        return NULL;
+    }
+    freehold__section *section = freehold__section_at(address);
+    section->pages = pages;
+    section->next_descriptor = FREEHOLD__FIRST_DESCRIPTOR;
+    freehold__page_map_set(address, true);
+    return section;
+}
+
+void freehold__section_unmap(freehold__section *section)
+{
+    uintptr_t base = freehold__section_base(section);
+    freehold__page_map_set(base, false);
+    freehold__port_unmap((void *)base, FREEHOLD__SECTION);
+}

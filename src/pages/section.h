@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A section: 32 MiB of address space at a multiple of 32 MiB, in 4096 granules of 8 KiB. It is the
+ * unit in which the page layer gets address space, and the reason why one shift and one mask lead
+ * from any address to its descriptor.
+ *
+ *   0       64 KiB                                   < 2 MiB 2 MiB                    32 MiB
+ *   | guard | section: page map, granules, descriptors | guard | spans: what users hold ... |
+ *
+ * The state is out of line: users hold only memory behind the second guard, so running off either
+ * end of any span meets other users' memory or a guard, never a descriptor. (The next section
+ * starts with a guard.)
+ *
+ * A section stays mapped until its page instance is destroyed, and the first descriptor of a
+ * granule stays a descriptor: a thread that holds a stale pointer to one may still read it and set
+ * a flag in it.
+ */
+#ifndef FREEHOLD_PAGES_SECTION_H
+#define FREEHOLD_PAGES_SECTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bits.h"
+#include "base/size_class.h"
+
+#define FREEHOLD__SECTION_SHIFT    25
+#define FREEHOLD__SECTION          ((uintptr_t)1 << FREEHOLD__SECTION_SHIFT)
+#define FREEHOLD__SECTION_GRANULES (1u << (FREEHOLD__SECTION_SHIFT - FREEHOLD__GRANULE_SHIFT))
+#define FREEHOLD__GUARD            ((uintptr_t)64 * 1024) /* a multiple of every page size */
+#define FREEHOLD__USER_OFFSET      ((uintptr_t)2 * 1024 * 1024)
+#define FREEHOLD__USER_GRANULE     ((unsigned)(FREEHOLD__USER_OFFSET >> FREEHOLD__GRANULE_SHIFT))
+#define FREEHOLD__DESCRIPTOR       448u /* bytes of a descriptor, a multiple of 64 */
+#define FREEHOLD__DESCRIPTOR_UNIT  64u  /* the page map counts in these */
+
+typedef enum freehold__granule_state {
+    FREEHOLD__GRANULE_INSIDE, /* not the first of its block, or not for users */
+    FREEHOLD__GRANULE_FREE,   /* first of a free block of 2^order granules */
+    FREEHOLD__GRANULE_USED    /* first of a span of `granules` */
+} freehold__granule_state;
+
+/* What is known of a block of granules, kept with its first one. Guarded by the lock of the page
+ * instance. */
+typedef struct freehold__granule {
+    struct freehold__granule *next, *prev;   /* free: the list of its order */
+    struct freehold__granule *newer, *older; /* free and dirty: the list by age */
+    uint32_t freed_at;                       /* free: when the larger part was, in ms */
+    uint16_t granules;                       /* used: length of the span */
+    uint16_t dirty;                          /* free: granules of the block that may be resident */
+    uint16_t descriptor;                     /* in units; 0 until it first needs one */
+    uint8_t order;                           /* free: log2 of the length */
+    uint8_t state;                           /* freehold__granule_state */
+} freehold__granule;
+
+typedef struct freehold__section {
+    /* Unit 0: what the page map names where there is no span. All zero: no owner, no slots. */
+    _Alignas(64) unsigned char no_span[FREEHOLD__DESCRIPTOR];
+    /* Granule -> descriptor, in bytes from the start of the section structure. Written under the
+     * page lock while the span is in nobody's hands; read without one. */
+    uint32_t map[FREEHOLD__SECTION_GRANULES];
+
+    struct freehold__pages *pages;
+    struct freehold__section *next;
+    uint32_t next_descriptor;                        /* units */
+    uint64_t dirty[FREEHOLD__SECTION_GRANULES / 64]; /* free granules that may be resident */
+    freehold__granule granule[FREEHOLD__SECTION_GRANULES];
+} freehold__section;
+
+#define FREEHOLD__FIRST_DESCRIPTOR                                                                 \
+    ((uint32_t)((sizeof(freehold__section) + FREEHOLD__DESCRIPTOR_UNIT - 1) /                      \
+                FREEHOLD__DESCRIPTOR_UNIT))
+
+_Static_assert(
+    FREEHOLD__GUARD + FREEHOLD__FIRST_DESCRIPTOR * FREEHOLD__DESCRIPTOR_UNIT +
+            (FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE) * FREEHOLD__DESCRIPTOR <=
+        FREEHOLD__USER_OFFSET - FREEHOLD__GUARD,
+    "the state of a section must end before its second guard");
+
+static inline freehold__section *freehold__section_at(uintptr_t address)
+{
+    return (
+        freehold__section *)(freehold__round_down(address, FREEHOLD__SECTION) + FREEHOLD__GUARD);
+}
+
+static inline uintptr_t freehold__section_base(const freehold__section *section)
+{
+    return (uintptr_t)section - FREEHOLD__GUARD;
+}
+
+static inline unsigned freehold__granule_index(uintptr_t address)
+{
+    return (unsigned)(address >> FREEHOLD__GRANULE_SHIFT) & (FREEHOLD__SECTION_GRANULES - 1);
+}
+
+static inline uintptr_t freehold__granule_address(const freehold__section *section, unsigned index)
+{
+    return freehold__section_base(section) + ((uintptr_t)index << FREEHOLD__GRANULE_SHIFT);
+}
+
+static inline void *freehold__section_descriptor(freehold__section *section, unsigned unit)
+{
+    return (char *)section + (size_t)unit * FREEHOLD__DESCRIPTOR_UNIT;
+}
+
+/* Maps a section for `pages` with its guards, everything else zero; NULL when the port refuses. */
+freehold__section *freehold__section_map(struct freehold__pages *pages);
+void freehold__section_unmap(freehold__section *section);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fault-injecting port, for tests: every call of the port that may fail is counted, and the
+ * chosen one fails (T16). It wraps the real port, whose functions are renamed when FREEHOLD_FAULT
+ * is 1.
+ */
+#ifndef FREEHOLD_PORT_FAULT_H
+#define FREEHOLD_PORT_FAULT_H
+
+#include <stdint.h>
+
+#ifndef FREEHOLD_FAULT
+#define FREEHOLD_FAULT 0
+#endif
+#if FREEHOLD_FAULT && !defined(FREEHOLD__FAULT_WRAPPER)
+#define freehold__port_map   freehold__real_map
+#define freehold__port_unmap freehold__real_unmap
+#define freehold__port_purge freehold__real_purge
+#define freehold__port_remap freehold__real_remap
+#define freehold__port_guard freehold__real_guard
+#endif
+
+/* The calls `first` to `first + count - 1` from now on fail; first is 1 for the next one, 0 for
+ * never. */
+void freehold__fault_set(uint64_t first, uint64_t count);
+
+/* Calls that could have failed since the last freehold__fault_set. */
+uint64_t freehold__fault_calls(void);
+
+/* Bytes that are mapped now through this port: what a test compares to find a leak. */
+uint64_t freehold__fault_mapped(void);
+
+#endif

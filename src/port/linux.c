@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The Linux port: anonymous private mappings, MADV_DONTNEED, mremap, a futex lock.
+ *
+ * MADV_DONTNEED and not MADV_FREE: resident size falls at once, and the pages read zero. Mappings
+ * are not MAP_NORESERVE: what the system knows that it cannot keep, it shall refuse.
+ */
+#define _GNU_SOURCE 1
+#ifndef FREEHOLD_FAULT
+#define FREEHOLD_FAULT 0
+#endif
+#if FREEHOLD_FAULT
+#include "port/fault.h" /* this file then defines the functions under the injector's names */
+#endif
+#include "port/port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fatal.h"
+
+size_t freehold__port_page_size(void)
+{
+    static _Atomic size_t known;
+    size_t size = atomic_load_explicit(&known, memory_order_relaxed);
+    if (freehold__unlikely(size == 0)) {
+        size = (size_t)sysconf(_SC_PAGESIZE);
+        atomic_store_explicit(&known, size, memory_order_relaxed);
+    }
+    return size;
+}
+
+static void *map_anywhere(void *hint, size_t bytes)
+{
+    void *base = mmap(hint, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return base == MAP_FAILED ? NULL : base;
+}
+
+static bool aligned(const void *base, size_t align)
+{
+    return ((uintptr_t)base & (align - 1)) == 0;
+}
+
+/*
+ * An aligned mapping without needing more address space than it returns, where luck permits
+ * (RLIMIT_AS may be small): try once anywhere, then right below that place at an aligned address,
+ * and only then map too much and cut.
+ */
+static void *map_aligned(size_t bytes, size_t align)
+{
+    void *base = map_anywhere(NULL, bytes);
+    if (base == NULL || aligned(base, align))
+        return base;
+    munmap(base, bytes);
+    uintptr_t below = freehold__round_down((uintptr_t)base, align);
+    base = map_anywhere((void *)below, bytes);
+    if (base != NULL && aligned(base, align))
+        return base;
+    if (base != NULL)
+        munmap(base, bytes);
+
+    size_t slack = align - freehold__port_page_size();
+    if (bytes + slack < bytes || (base = map_anywhere(NULL, bytes + slack)) == NULL)
+        return NULL;
+    uintptr_t start = (uintptr_t)base;
+    uintptr_t first = freehold__round_up(start, align);
+    if (first != start)
+        munmap(base, first - start);
+    if (first - start != slack)
+        munmap((void *)(first + bytes), slack - (first - start));
+    return (void *)first;
+}
+
+void *freehold__port_map(size_t bytes, size_t align)
+{
+    int saved = errno;
+    void *base =
+        align <= freehold__port_page_size() ? map_anywhere(NULL, bytes) : map_aligned(bytes, align);
+    errno = saved;
+    return base;
+}
+
+void freehold__port_unmap(void *base, size_t bytes)
+{
+    int saved = errno;
+    /* At the limit of mappings, cutting a hole can fail: then at least the memory goes. */
+    if (munmap(base, bytes) != 0)
+        madvise(base, bytes, MADV_DONTNEED);
+    errno = saved;
+}
+
+bool freehold__port_purge(void *base, size_t bytes)
+{
+    int saved = errno;
+    bool done = madvise(base, bytes, MADV_DONTNEED) == 0;
+    errno = saved;
+    return done;
+}
+
+void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes)
+{
+    int saved = errno;
+    void *moved = mremap(base, old_bytes, new_bytes, MREMAP_MAYMOVE);
+    errno = saved;
+    return moved == MAP_FAILED ? NULL : moved;
+}
+
+bool freehold__port_guard(void *base, size_t bytes)
+{
+    int saved = errno;
+    bool done = mprotect(base, bytes, PROT_NONE) == 0;
+    errno = saved;
+    return done;
+}
+
+uint32_t freehold__port_milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+}
+
+void freehold__port_write(const char *text, size_t length)
+{
+    int saved = errno;
+    while (length > 0) {
+        ssize_t written = write(STDERR_FILENO, text, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            break;
+        text += written;
+        length -= (size_t)written;
+    }
+    errno = saved;
+}
+
+uintptr_t freehold__port_thread(void)
+{
+    return (uintptr_t)&errno;
+}
+
+void freehold__port_sleep(uint32_t milliseconds)
+{
+    const struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+    int saved = errno;
+    nanosleep(&time, NULL);
+    errno = saved;
+}
+
+uint32_t freehold__port_process_id(void)
+{
+    return (uint32_t)getpid();
+}
+
+/* The name of a file, with %p replaced by the process id. */
+static void expand_name(freehold__text *name, const char *pattern)
+{
+    name->length = 0;
+    name->bytes[0] = '\0';
+    for (; *pattern != '\0'; pattern++) {
+        char one[2] = {*pattern, '\0'};
+        if (pattern[0] == '%' && pattern[1] == 'p') {
+            freehold__text_decimal(name, freehold__port_process_id());
+            pattern++;
+        } else {
+            freehold__text_add(name, one);
+        }
+    }
+}
+
+bool freehold__port_append(const char *name, const char *text, size_t length)
+{
+    int saved = errno, file = STDERR_FILENO;
+    if (strcmp(name, "-") != 0) {
+        freehold__text expanded;
+        expand_name(&expanded, name);
+        file = open(expanded.bytes, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    }
+    bool done = file >= 0 && write(file, text, length) == (ssize_t)length;
+    if (file > STDERR_FILENO)
+        close(file);
+    errno = saved;
+    return done;
+}
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+#define SPINS 64 /* about a microsecond: longer than a critical section without a system call */
+
+void freehold__port_lock_wait(freehold__lock *lock)
+{
+    for (int i = 0; i < SPINS; i++) {
+        pause_briefly();
+        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
+            freehold__lock_try(lock))
+            return;
+    }
+    int saved = errno;
+    while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
+        syscall(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+    errno = saved;
+}
+
+void freehold__port_lock_wake(freehold__lock *lock)
+{
+    int saved = errno;
+    syscall(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    errno = saved;
+}
+
+#define PAUSE_MAX 200000 /* nanoseconds */
+
+void freehold__port_pause(unsigned times)
+{
+    if (times < SPINS) {
+        pause_briefly();
+        return;
+    }
+    unsigned doublings = times - SPINS < 7 ? times - SPINS : 7;
+    long pause = 2000L << doublings;
+    const struct timespec time = {0, pause < PAUSE_MAX ? pause : PAUSE_MAX};
+    int saved = errno;
+    nanosleep(&time, NULL);
+    errno = saved;
+}
+
+/* ---- asymmetric fence: membarrier(2), since Linux 4.14 --------------------------------------- */
+
+_Atomic bool freehold__port_asymmetric;
+
+static long membarrier(int command)
+{
+    return syscall(SYS_membarrier, command, 0, 0);
+}
+
+void freehold__port_start(void)
+{
+    int saved = errno;
+    freehold__port_asymmetric = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+    errno = saved;
+}
+
+void freehold__port_heavy_fence(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!freehold__port_asymmetric)
+        return;
+    int saved = errno;
+    long failed = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    if (failed != 0 && membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0)
+        failed = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    if (failed != 0)
+        freehold__broken("the system had membarrier, and has it no more");
+    errno = saved;
+}
+
+_Noreturn void freehold__fatal_default(const freehold_report *report)
+{
+    char line[360];
+    size_t length = strlen(report->message);
+    if (length > sizeof line - 1)
+        length = sizeof line - 1;
+    memcpy(line, report->message, length);
+    line[length++] = '\n';
+    freehold__port_write(line, length);
+    abort();
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The host: everything that Freehold asks of the world around it. The algorithm files know no other
+ * interface; a new host is one file that defines these functions (port/linux.c is the model, and
+ * the hooks of a freestanding port answer the same contract).
+ *
+ * Contract for all of them: thread-safe; errno (where there is one) is left as it was; addresses
+ * and sizes are multiples of freehold__port_page_size(). Failure is NULL or false and changes
+ * nothing.
+ */
+#ifndef FREEHOLD_PORT_PORT_H
+#define FREEHOLD_PORT_PORT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bits.h"
+
+/* The system's page: a power of two, at least 4096; the same on every call. */
+size_t freehold__port_page_size(void);
+
+/*
+ * Address space that can be read and written, reads zero, and costs physical memory only where it
+ * is touched. The result is a multiple of `align`, a power of two. NULL when the system refuses.
+ */
+void *freehold__port_map(size_t bytes, size_t align);
+
+/* Gives a range back. It may be any page-aligned part of what was mapped. */
+void freehold__port_unmap(void *base, size_t bytes);
+
+/* Drops the physical memory of a range; it reads zero afterwards. False: nothing changed. */
+bool freehold__port_purge(void *base, size_t bytes);
+
+/* Resizes a mapping, contents kept, moving it when it must. NULL: the old one is untouched. */
+void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes);
+
+/* Makes a range inaccessible: a guard. False when the system refuses; the range is then as it was.
+ * */
+bool freehold__port_guard(void *base, size_t bytes);
+
+/* A clock that never goes back, in milliseconds; a few of them coarse. Differences wrap correctly.
+ * */
+uint32_t freehold__port_milliseconds(void);
+
+/* Writes text to the diagnostic stream at once, without a lock or a buffer. */
+void freehold__port_write(const char *text, size_t length);
+
+/* A number for the calling thread, different from all others' and from 0; in a signal handler, that
+ * of its thread. */
+uintptr_t freehold__port_thread(void);
+
+/* Sleeps for about so many milliseconds. */
+void freehold__port_sleep(uint32_t milliseconds);
+
+/*
+ * Appends text to a file in one write, so that lines of several processes do not mix; "-" is the
+ * diagnostic stream. "%p" in the name stands for the process id. False when it could not be
+ * written.
+ */
+bool freehold__port_append(const char *name, const char *text, size_t length);
+
+uint32_t freehold__port_process_id(void);
+
+/*
+ * A lock of one word, zero when free. Uncontended, taking and dropping it are one atomic operation
+ * each, and no system call. Not recursive.
+ *   0 free, 1 held, 2 held and somebody may be asleep on it.
+ */
+typedef struct freehold__lock {
+    _Atomic uint32_t word;
+} freehold__lock;
+
+void freehold__port_lock_wait(freehold__lock *lock); /* sleeps or spins until it holds the lock */
+void freehold__port_lock_wake(freehold__lock *lock); /* wakes one sleeper */
+
+static inline bool freehold__lock_try(freehold__lock *lock)
+{
+    uint32_t free = 0;
+    return atomic_compare_exchange_strong_explicit(
+        &lock->word, &free, 1, memory_order_acquire, memory_order_relaxed);
+}
+
+static inline void freehold__lock_take(freehold__lock *lock)
+{
+    if (freehold__unlikely(!freehold__lock_try(lock)))
+        freehold__port_lock_wait(lock);
+}
+
+static inline void freehold__lock_drop(freehold__lock *lock)
+{
+    if (freehold__unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2))
+        freehold__port_lock_wake(lock);
+}
+
+/*
+ * An asymmetric fence, for a flag that one thread sets all the time and others look at hardly ever.
+ * If A runs its store, a light fence and its load, and B its store, a heavy fence and its load,
+ * then not both loads miss the other's store: as with two full fences, but the light one is only a
+ * barrier to the compiler, where the host can make every thread of the process pass a full fence on
+ * B's behalf.
+ */
+/* False until the host has been asked: then light fences are full ones. */
+extern _Atomic bool freehold__port_asymmetric;
+void freehold__port_heavy_fence(void);
+
+static inline void freehold__port_light_fence(void)
+{
+    if (freehold__likely(atomic_load_explicit(&freehold__port_asymmetric, memory_order_relaxed)))
+        atomic_signal_fence(memory_order_seq_cst);
+    else
+        atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Asks the host; before a second thread exists. */
+void freehold__port_start(void);
+
+/* A pause of a thread that waits for another: the longer, the more often it has been called in this
+ * wait. */
+void freehold__port_pause(unsigned times);
+
+#endif

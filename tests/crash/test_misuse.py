@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Every kind of misuse through every entry point, each in a process of its own: it ends by SIGABRT, and standard
+error holds exactly the line that expected.txt has for it.
+
+Usage: test_misuse.py PROGRAM EXPECTED
+"""
+
+import concurrent.futures
+import os
+import re
+import signal
+import subprocess
+import sys
+
+
+def read_expected(path):
+    expected = {}
+    with open(path, encoding="ascii") as file:
+        for line in file:
+            if line.strip() and not line.startswith("#"):
+                name, text = line.rstrip("\n").split(None, 1)
+                if name in expected:
+                    sys.exit(f"{path}: {name} is there twice")
+                expected[name] = text
+    return expected
+
+
+def fill_in(text, names):
+    """Computes <P-112> and {P-Q}: sums of names and numbers."""
+
+    def value(match):
+        total = 0
+        for sign, term in re.findall(r"([+-]?)(\w+)", match.group(1)):
+            number = names[term] if term in names else int(term)
+            total += -number if sign == "-" else number
+        return hex(total) if match.group(0)[0] == "<" else str(total)
+
+    return re.sub(r"[<{]([PQ0-9+-]+)[>}]", value, text)
+
+
+def run(program, case, entry):
+    # Some cases need the environment of a user; none of them needs more.
+    result = subprocess.run([program, case, entry], env={"PATH": os.defpath}, capture_output=True, timeout=60)
+    names = {name: int(value, 16) if value != "(nil)" else 0
+             for name, value in re.findall(r"^([PQ])=(\S+)$", result.stdout.decode(), re.MULTILINE)}
+    return result.returncode, result.stderr.decode(errors="replace"), names
+
+
+def check(program, case, entry, reported, text):
+    status, stderr, names = run(program, case, entry)
+    if "P" not in names:
+        return f"{case} {entry}: it ended ({status}) before the misuse: {stderr!r}"
+    wanted = f"freehold: {reported}({hex(names['P'])}): {fill_in(text, names)}\n"
+    if stderr != wanted:
+        return f"{case} {entry}:\n  wanted {wanted!r}\n  found  {stderr!r}"
+    if status != -signal.SIGABRT:
+        return f"{case} {entry}: the right text, but status {status} and not SIGABRT"
+    return None
+
+
+def main():
+    program, path = sys.argv[1:]
+    expected = read_expected(path)
+    listed = [line.split(None, 2) for line in subprocess.check_output([program], text=True).splitlines()]
+    cases = {case for case, _, _ in listed}
+    for name in sorted(cases ^ set(expected)):
+        sys.exit(f"{name}: not both in {path} and in the program")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [pool.submit(check, program, case, entry, reported, expected[case]) for case, entry, reported in listed]
+        wrong = [job.result() for job in jobs if job.result() is not None]
+    for text in wrong[:20]:
+        print(text)
+    print(f"{len(cases)} kinds of misuse, {len(listed)} cases, {len(listed) - len(wrong)} with the exact text")
+    sys.exit(1 if wrong else 0)
+
+
+main()

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* F80, F88: mallinfo, mallinfo2, malloc_info, malloc_stats and mallopt: what they say is plausible,
+ * and follows. */
+#define _GNU_SOURCE 1
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+
+#include "check.h"
+
+#define MIB ((size_t)1 << 20)
+
+static void expect_sums(struct mallinfo2 info)
+{
+    CHECK(info.uordblks + info.fordblks == info.arena + info.hblkhd ||
+          info.uordblks + info.fordblks >= info.uordblks);
+    CHECK(info.hblkhd <= info.uordblks);
+    CHECK(info.usmblks >= info.hblkhd);
+}
+
+static void mallinfo_follows(void)
+{
+    static void *block[1000];
+    struct mallinfo2 before = mallinfo2();
+    for (int i = 0; i < 1000; i++)
+        block[i] = malloc(1000);
+    struct mallinfo2 small = mallinfo2();
+    CHECK(small.uordblks >= before.uordblks + 1000 * 1000);
+    CHECK(small.uordblks <= before.uordblks + 1000 * 1100);
+    CHECK(small.arena >= MIB && small.arena % 4096 == 0);
+    CHECK(small.hblks == before.hblks && small.hblkhd == before.hblkhd);
+    expect_sums(small);
+    void *large = malloc(5 * MIB);
+    struct mallinfo2 with_large = mallinfo2();
+    CHECK(with_large.hblks == before.hblks + 1);
+    CHECK(with_large.hblkhd == before.hblkhd + 5 * MIB);
+    CHECK(with_large.uordblks == small.uordblks + 5 * MIB);
+    expect_sums(with_large);
+    free(large);
+    for (int i = 0; i < 1000; i++)
+        free(block[i]);
+    struct mallinfo2 after = mallinfo2();
+    CHECK(after.uordblks == before.uordblks);
+    CHECK(after.hblks == before.hblks && after.hblkhd == before.hblkhd);
+    CHECK(after.usmblks >= with_large.hblkhd); /* a peak does not fall */
+    expect_sums(after);
+    malloc_trim(0);
+    CHECK(mallinfo2().keepcost <= after.keepcost);
+}
+
+/* What does not fit into int is cut to INT_MAX. */
+static void old_mallinfo(void)
+{
+    struct mallinfo info = mallinfo();
+    struct mallinfo2 wide = mallinfo2();
+    CHECK((size_t)info.uordblks == wide.uordblks && (size_t)info.arena == wide.arena);
+    void *block = malloc(5000 * MIB);
+    if (block != NULL) {
+        CHECK(mallinfo().hblkhd == INT_MAX && mallinfo2().hblkhd >= 5000 * MIB);
+        free(block);
+    }
+}
+
+static void info_as_text(void)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    CHECK(stream != NULL && malloc_info(0, stream) == 0);
+    fclose(stream);
+    CHECK(strncmp(text, "<malloc version=\"", 17) == 0);
+    CHECK(length > 10 && strcmp(text + length - 10, "</malloc>\n") == 0);
+    unsigned long long allocated = 0, size = 0;
+    char *total = strstr(text, "type=\"allocated\"");
+    CHECK(total != NULL);
+    CHECK(sscanf(total, "type=\"allocated\" count=\"%llu\" size=\"%llu\"", &allocated, &size) == 2);
+    CHECK(allocated > 1000 && size > 0);
+    free(text);
+    errno = 0;
+    CHECK(malloc_info(1, stdout) == -1 && errno == EINVAL);
+    FILE *closed = fopen("/dev/full", "w");
+    if (closed != NULL) {
+        setvbuf(closed, NULL, _IONBF, 0);
+        CHECK(malloc_info(0, closed) == -1);
+        fclose(closed);
+    }
+}
+
+static void stats_to_standard_error(void)
+{
+    int ends[2], saved = dup(2);
+    char text[4096];
+    CHECK(pipe(ends) == 0);
+    dup2(ends[1], 2);
+    malloc_stats();
+    dup2(saved, 2);
+    close(ends[1]);
+    ssize_t length = read(ends[0], text, sizeof text - 1);
+    CHECK(length > 0);
+    text[length] = '\0';
+    CHECK(strstr(text, "freehold: allocations") == text);
+    CHECK(strstr(text, "bytes in use") != NULL && strstr(text, "bytes mapped") != NULL);
+    CHECK(text[length - 1] == '\n');
+}
+
+int main(void)
+{
+    mallinfo_follows();
+    old_mallinfo();
+    info_as_text();
+    stats_to_standard_error();
+    CHECK(mallopt(M_MMAP_THRESHOLD, 100000) == 1);
+    CHECK(mallopt(M_ARENA_MAX, 1) == 1);
+    CHECK(malloc_usable_size(opaque(malloc(100000))) >= 100000);
+    return 0;
+}

@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lanes: refill, events and thresholds, the bound on empty slabs, remote frees and their notices,
+ * parking, adoption and help, and what retention gives back. Several lanes act in one thread here,
+ * each as if it were a thread of its own, so that every order of steps is chosen; tests/stress has
+ * the real threads.
+ */
+#define _GNU_SOURCE 1
+#include "unit.h"
+
+#include <sys/mman.h>
+
+#include "allocators/lane.h"
+
+static freehold__heap heap;
+
+static int fresh(void **state)
+{
+    UNUSED_STATE(state);
+    heap = (freehold__heap){.looked_at = freehold__port_milliseconds()};
+    return 0;
+}
+
+static int release(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__heap_release(&heap);
+    return 0;
+}
+
+static void sound(void)
+{
+    CHECK_SOUND(freehold__heap_check(&heap));
+}
+
+static void *take(freehold__lane *lane, size_t bytes)
+{
+    freehold__bin *bin = freehold__lane_bin(lane, bytes);
+    void *slot = freehold__bin_pop(bin);
+    if (slot == NULL)
+        slot = freehold__lane_refill(lane, bin->index);
+    CHECK(slot != NULL && (uintptr_t)slot % 16 == 0);
+    return slot;
+}
+
+static freehold__slab *slab_of(const void *slot)
+{
+    CHECK(freehold__page_map_has((uintptr_t)slot));
+    return freehold__page_map_find((uintptr_t)slot);
+}
+
+/* As the entry points do: the fast path when the owner word is the lane, else the slow one. */
+static bool give(freehold__lane *lane, void *slot)
+{
+    freehold__slab *slab = slab_of(slot);
+    if (freehold__slab_owner(slab) == (uintptr_t)lane) {
+        freehold__put put = freehold__slab_put(slab, (uintptr_t)slot);
+        if (put == FREEHOLD__PUT_EVENT)
+            freehold__lane_event(lane, slab);
+        if (put != FREEHOLD__PUT_MISUSE)
+            return true;
+    }
+    return freehold__lane_free_elsewhere(&heap, lane, slab, (uintptr_t)slot);
+}
+
+static freehold__bin *bin_for(freehold__lane *lane, size_t bytes)
+{
+    return freehold__lane_bin(lane, bytes);
+}
+
+/* Takes until the slab of the first slot has none left; returns how many. */
+static unsigned fill_slab(freehold__lane *lane, size_t bytes, void **slots)
+{
+    unsigned count = 0;
+    slots[count++] = take(lane, bytes);
+    freehold__slab *slab = slab_of(slots[0]);
+    while (count < slab->slots) {
+        slots[count] = take(lane, bytes);
+        CHECK(slab_of(slots[count]) == slab);
+        count++;
+    }
+    return count;
+}
+
+/* ---- refill ---------------------------------------------------------------------------------- */
+
+static void each_request_finds_its_bin(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    for (size_t bytes = 0; bytes <= FREEHOLD__SLOT_MAX; bytes++) {
+        const freehold__bin *bin = freehold__lane_bin(lane, bytes);
+        CHECK(bin->size >= bytes &&
+              (bin->index == 0 || freehold__size_classes[bin->index - 1].size < bytes));
+        CHECK(bin->size == freehold__size_classes[bin->index].size);
+    }
+    for (unsigned i = 0; i < FREEHOLD__CLASSES; i++) { /* a thread that has none yet */
+        void *none = freehold__bin_pop(&freehold__no_lane.bin[i]);
+        assert_null(none);
+    }
+}
+
+static void every_slot_is_given_once(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    static void *slots[3 * FREEHOLD__MAX_SLOTS];
+    for (unsigned index = 0; index < FREEHOLD__CLASSES; index++) {
+        const freehold__size_class *class = &freehold__size_classes[index];
+        unsigned count = 3u * class->slots;
+        for (unsigned i = 0; i < count; i++) {
+            slots[i] = take(lane, class->size);
+            memset(slots[i], (int)(i % 251), class->size < 64 ? class->size : 64);
+            memcpy((char *)slots[i] + class->size - 4, &i, 4);
+        }
+        sound();
+        for (unsigned i = 0; i < count; i++) {
+            unsigned last;
+            memcpy(&last, (char *)slots[i] + class->size - 4, 4);
+            CHECK(last == i);
+            CHECK(freehold__heap_find(&heap, slots[i]).bytes == class->size);
+        }
+        for (unsigned i = 0; i < count; i++)
+            CHECK(give(lane, slots[i]));
+        for (unsigned i = 0; i < count; i++)
+            CHECK(freehold__heap_find(&heap, slots[i]).bytes == 0);
+        sound();
+    }
+    freehold__heap_stats stats = freehold__heap_count(&heap);
+    assert_int_equal(stats.live_bytes, 0);
+    assert_int_equal(stats.allocations, stats.frees);
+}
+
+static void a_class_with_few_objects_touches_few_pages(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    freehold__slab *slab = slab_of(take(lane, 1024));
+    assert_true(slab->opened * 1024u <= 16384);
+    assert_true(slab->opened < slab->slots);
+    for (unsigned i = 0; i < 1000; i++) /* in and out does not open more */
+        give(lane, take(lane, 1024));
+    assert_true(slab->opened * 1024u <= 16384);
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static void a_full_slab_rejoins_at_its_threshold(void **state)
+{
+    UNUSED_STATE(state);
+    for (unsigned index = 0; index < FREEHOLD__CLASSES; index++) {
+        static void *slots[FREEHOLD__MAX_SLOTS], *more[FREEHOLD__MAX_SLOTS];
+        fresh(NULL);
+        freehold__lane *lane = freehold__lane_acquire(&heap);
+        size_t bytes = freehold__size_classes[index].size;
+        unsigned count = fill_slab(lane, bytes, slots);
+        void *next = take(lane, bytes); /* from a second slab: the first is not active any more */
+        freehold__slab *slab = slab_of(slots[0]);
+        CHECK(slab_of(next) != slab);
+        CHECK(slab->state == FREEHOLD__SLAB_FULL);
+        sound();
+        /* Half of it while the class holds less than 64 KiB when it was left, an eighth from there
+         * on. */
+        unsigned enough = count / (freehold__slab_bytes(slab) < 65536 ? 2 : 8);
+        enough = enough > 0 ? enough : 1;
+        for (unsigned i = 0; i < count; i++) {
+            CHECK(give(lane, slots[i]));
+            unsigned expected = i + 1 == count   ? FREEHOLD__SLAB_EMPTY
+                                : i + 1 < enough ? FREEHOLD__SLAB_FULL
+                                                 : FREEHOLD__SLAB_PARTIAL;
+            CHECK(slab->state == expected);
+            sound();
+        }
+        (void)more;
+        freehold__heap_release(&heap);
+    }
+    fresh(NULL);
+}
+
+static void partial_slabs_queue_first_in_first_out(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    static void *slots[6][FREEHOLD__MAX_SLOTS];
+    unsigned count = 0;
+    for (unsigned i = 0; i < 6; i++)
+        count = fill_slab(lane, 4096, slots[i]);
+    void *wall = take(lane, 4096);
+    const unsigned order[] = {3, 0, 4, 1};
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned k = 0; k < count / 2; k++)
+            give(lane, slots[order[i]][k]);
+    sound();
+    freehold__bin *bin = bin_for(lane, 4096);
+    const freehold__slab *slab = bin->first;
+    for (unsigned i = 0; i < 4; i++, slab = slab->next)
+        assert_ptr_equal(slab, slab_of(slots[order[i]][0]));
+    assert_null(slab);
+    while (slab_of(take(lane, 4096)) == slab_of(wall))
+        continue;
+    assert_ptr_equal(bin->active, slab_of(slots[3][0])); /* the one that waits longest */
+}
+
+static void empty_slabs_are_kept_up_to_a_bound(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    static void *slots[4000];
+    for (unsigned i = 0; i < 4000; i++) /* 16 MiB */
+        slots[i] = take(lane, 4096);
+    size_t used = freehold__pages_live(&heap.pages);
+    for (unsigned i = 0; i < 4000; i++)
+        give(lane, slots[i]);
+    sound();
+    assert_true(lane->empty_bytes <= used / 8); /* or 1 MiB when that is more */
+    assert_true(freehold__pages_live(&heap.pages) <= used / 8 + 65536); /* and the active one */
+    assert_true(bin_for(lane, 4096)->empties > 0); /* but not none: they are what comes next */
+    size_t spans = heap.pages.span_allocations;
+    for (unsigned i = 0; i < 100; i++)
+        slots[i] = take(lane, 4096);
+    assert_int_equal(heap.pages.span_allocations, spans);
+}
+
+/* ---- remote frees ---------------------------------------------------------------------------- */
+
+static void a_remote_free_sends_one_notice(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *owner = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    void *a = take(owner, 100), *b = take(owner, 100), *c = take(owner, 100);
+    freehold__slab *slab = slab_of(a);
+    assert_true(give(other, a));
+    assert_int_equal(slab->owner, (uintptr_t)owner | FREEHOLD__PENDING);
+    assert_ptr_equal(owner->inbox, slab);
+    assert_true(give(other, b));
+    assert_ptr_equal(owner->inbox, slab);
+    assert_null(slab->next_pending);
+    /* With the notice on its way, the owner's own free still works, and double frees are seen from
+     * both sides. */
+    assert_false(give(other, a));
+    assert_false(give(owner, a));
+    assert_true(give(owner, c));
+    assert_false(give(owner, c));
+    assert_false(give(other, c));
+    sound();
+    freehold__lane_enter(owner);
+    freehold__lane_drain(owner);
+    freehold__lane_leave(owner);
+    assert_int_equal(slab->owner, (uintptr_t)owner);
+    assert_null(owner->inbox);
+    assert_false(give(other, a)); /* now it is in freed */
+    assert_false(give(owner, b));
+    sound();
+    assert_int_equal(freehold__heap_count(&heap).live_bytes, 0);
+}
+
+static void double_frees_are_seen_among_lifted_slots(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *owner = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    static void *slots[600];
+    for (unsigned i = 0; i < 10; i++)
+        slots[i] = take(owner, 64);
+    void *a = slots[9], *b = slots[3];
+    freehold__slab *slab = slab_of(a);
+    unsigned slot = (unsigned)(((uintptr_t)a - slab->base) / slab->size), guard = 0;
+    assert_true(give(owner, slots[5]));
+    assert_true(give(owner, a));
+    /* Take until both are lifted again: the lower one goes out, a stays. */
+    while (!(slab->word[slot / 64].lifted >> slot % 64 & 1) && guard++ < 500)
+        (void)take(owner, 64);
+    assert_true(slab->word[slot / 64].lifted >> slot % 64 & 1);
+    assert_false(give(owner, a)); /* T5 */
+    assert_false(give(other, a));
+    assert_true(give(other, b));
+    assert_false(give(owner, b));
+    sound();
+}
+
+static void what_is_no_slot_changes_nothing(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *owner = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    char *a = take(owner, 1000);
+    const freehold__slab before = *slab_of(a);
+    for (unsigned k = 1; k < 1024; k++) {
+        CHECK(!give(owner, a + k));
+        CHECK(!give(other, a + k));
+    }
+    CHECK(memcmp(&before, slab_of(a), sizeof before) == 0); /* T20: nothing mutated */
+    freehold__heap another = {.looked_at = 0};
+    assert_false(freehold__lane_free_elsewhere(&another, other, slab_of(a), (uintptr_t)a));
+    assert_int_equal(freehold__heap_find(&another, a).bytes, 0);
+    assert_true(give(other, a));
+}
+
+static void the_inbox_is_emptied_when_slots_are_needed(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *owner = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    static void *slots[40][FREEHOLD__MAX_SLOTS];
+    unsigned count = 0;
+    for (unsigned i = 0; i < 40; i++)
+        count = fill_slab(owner, 2048, slots[i]);
+    size_t peak = heap.pages.peak;
+    for (unsigned i = 0; i < 40; i++)
+        for (unsigned k = 0; k < count; k++)
+            CHECK(give(other, slots[i][k]));
+    for (unsigned i = 0; i < 40 * count; i++)
+        (void)take(owner, 2048);
+    assert_int_equal(heap.pages.peak, peak); /* all of it came back, no more was needed */
+    assert_int_equal(owner->bin[bin_for(owner, 2048)->index].slabs, 40);
+    sound();
+}
+
+/* ---- threads that exit ----------------------------------------------------------------------- */
+
+static void a_parked_lane_goes_to_the_next_thread(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *first = freehold__lane_acquire(&heap);
+    void *a = take(first, 500);
+    freehold__lane_park(first);
+    assert_int_equal(first->state, FREEHOLD__LANE_PARKED);
+    assert_int_equal(heap.parked_count, 1);
+    freehold__lane *second = freehold__lane_acquire(&heap);
+    assert_ptr_equal(second, first);
+    assert_int_equal(second->state, FREEHOLD__LANE_LIVE);
+    assert_int_equal(heap.parked_count, 0);
+    assert_int_equal(heap.lane_count, 1);
+    assert_true(give(second, a));
+    sound();
+}
+
+static void memory_of_an_exited_thread_comes_back(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *gone = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    static void *slots[2000];
+    for (unsigned i = 0; i < 2000; i++)
+        slots[i] = take(gone, 4096);
+    (void)take(gone, 4096);
+    freehold__lane_park(gone);
+    size_t used = freehold__pages_live(&heap.pages);
+    for (unsigned i = 0; i < 2000; i++)
+        /* nobody is there to look: who frees the last of a word helps (T18) */
+        assert_true(give(other, slots[i]));
+    assert_true(freehold__pages_live(&heap.pages) < used / 4); /* before anything else looks */
+    sound();
+    assert_true(freehold__heap_count(&heap).live_bytes == 4096);
+}
+
+static void a_free_before_the_exit_is_not_stranded(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *gone = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    static void *slots[FREEHOLD__MAX_SLOTS];
+    unsigned count = fill_slab(gone, 8192, slots);
+    (void)take(gone, 8192);
+    for (unsigned i = 0; i < count; i++)
+        give(other, slots[i]);
+    assert_non_null(gone->inbox);
+    freehold__lane_park(gone);
+    assert_null(gone->inbox); /* whoever parks looks once more */
+    assert_int_equal(slab_of(slots[0])->state, FREEHOLD__SLAB_EMPTY);
+    sound();
+}
+
+static void slabs_are_adopted_from_parked_lanes(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *gone = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    static void *slots[4][FREEHOLD__MAX_SLOTS];
+    unsigned count = 0;
+    for (unsigned i = 0; i < 4; i++)
+        count = fill_slab(gone, 3000, slots[i]);
+    (void)take(gone, 3000);
+    for (unsigned i = 0; i < 3; i++)
+        for (unsigned k = 0; k < count; k += 2)
+            give(gone, slots[i][k]);
+    freehold__lane_park(gone);
+    size_t spans = heap.pages.span_allocations, held = gone->held_bytes;
+    void *a = take(other, 3000);
+    freehold__slab *slab = slab_of(a);
+    assert_int_equal(heap.pages.span_allocations, spans);
+    assert_int_equal(slab->owner, (uintptr_t)other);
+    assert_int_equal(gone->held_bytes, held - freehold__slab_bytes(slab));
+    assert_int_equal(other->held_bytes, freehold__slab_bytes(slab));
+    sound();
+    for (unsigned i = 0; i < 3; i++) /* what the old owner allocated is the new one's to free */
+        if (slab_of(slots[i][1]) == slab) {
+            assert_true(give(other, slots[i][1]));
+            assert_null(other->inbox);
+            assert_false(give(other, slots[i][1]));
+        }
+    freehold__slab *pending = slab_of(slots[2][1]);
+    assert_true(give(other, slots[2][1]));
+    (void)pending;
+    sound();
+}
+
+static void a_lane_that_lives_gives_nothing_away(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *idle = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    static void *slots[FREEHOLD__MAX_SLOTS];
+    unsigned count = fill_slab(idle, 3000, slots);
+    (void)take(idle, 3000);
+    for (unsigned i = 0; i < count; i += 2)
+        give(idle, slots[i]);
+    assert_true(slab_of(take(other, 3000)) != slab_of(slots[0]));
+    sound();
+}
+
+/* ---- retention ------------------------------------------------------------------------------- */
+
+static size_t resident_spans;
+
+static void add_resident(void *context, uintptr_t base, void *descriptor)
+{
+    static unsigned char map[2048];
+    size_t page = freehold__port_page_size(), bytes = freehold__slab_bytes(descriptor);
+    (void)context;
+    CHECK(mincore((void *)base, bytes, map) == 0);
+    for (size_t i = 0; i < bytes / page; i++)
+        resident_spans += (map[i] & 1) * page;
+}
+
+static size_t resident(void)
+{
+    resident_spans = 0;
+    freehold__pages_walk(&heap.pages, add_resident, NULL);
+    return resident_spans;
+}
+
+/* The case of DESIGN.md section 7: many small objects, one in a hundred kept. */
+static void sparse(freehold__lane *lane, size_t bytes, unsigned count, void **kept)
+{
+    static void *slots[100000];
+    CHECK(count <= 100000);
+    for (unsigned i = 0; i < count; i++) {
+        slots[i] = take(lane, bytes);
+        fill(slots[i], bytes, i);
+    }
+    for (unsigned i = 0; i < count; i++)
+        if (i % 100 == 0)
+            kept[i / 100] = slots[i];
+        else
+            CHECK(give(lane, slots[i]));
+}
+
+static void free_pages_inside_sparse_slabs_go(void **state)
+{
+    UNUSED_STATE(state);
+    static const size_t sizes[] = {128, 320, 2048, 7000};
+    for (unsigned s = 0; s < 4; s++) {
+        fresh(NULL);
+        freehold__lane *lane = freehold__lane_acquire(&heap);
+        void *kept[1000];
+        unsigned count = (unsigned)(((size_t)8 << 20) / sizes[s]);
+        sparse(lane, sizes[s], count, kept);
+        size_t before = resident();
+        freehold__heap_trim(&heap, lane);
+        size_t after = resident(), need = 0;
+        /* each survivor's own pages, at most one more than its size */
+        for (unsigned i = 0; i * 100 < count; i++) {
+            need += sizes[s] + 4096;
+            CHECK(filled_as(kept[i], sizes[s], sizes[s], i * 100));
+        }
+        /* of large slots whole slabs go */
+        assert_true(before >= (size_t)4 << 20 || sizes[s] > 1000);
+        assert_true(after <= need); /* F101 */
+        sound();
+        freehold__heap_release(&heap);
+    }
+    fresh(NULL);
+}
+
+/* U8: what is purged, used and freed again is purged again. */
+static void trim_reaches_its_bound_every_time(void **state)
+{
+    UNUSED_STATE(state);
+    static const size_t sizes[] = {100, 1000, 10000, 100000, 262144};
+    for (unsigned s = 0; s < 5; s++) {
+        fresh(NULL);
+        freehold__lane *lane = freehold__lane_acquire(&heap);
+        void *wall = take(lane, sizes[s]), *slots[64];
+        unsigned count = sizes[s] > 20000 ? 1 : 64;
+        for (unsigned round = 0; round < 5; round++) {
+            for (unsigned i = 0; i < count; i++) {
+                slots[i] = take(lane, sizes[s]);
+                memset(slots[i], 1, sizes[s]);
+            }
+            for (unsigned i = 0; i < count; i++)
+                give(lane, slots[i]);
+            freehold__heap_trim(&heap, lane);
+            /* the wall's */
+            assert_true(resident() <= 4096 + freehold__round_up(sizes[s], 4096) + 4096);
+            sound();
+        }
+        give(lane, wall);
+        freehold__heap_release(&heap);
+    }
+    fresh(NULL);
+}
+
+static void retention_waits_for_rest(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    static void *kept[1000];
+    sparse(lane, 320, 90000, kept); /* 28 MB: more than the 4 MiB that may stay */
+    size_t before = resident();
+    freehold__lane_enter(lane);
+    freehold__lane_retain(lane, true, false);
+    freehold__lane_leave(lane);
+    /* the first look only notes what is at rest */
+    assert_true(resident() + ((size_t)2 << 20) > before);
+    freehold__lane_enter(lane);
+    freehold__lane_retain(lane, true, false);
+    freehold__lane_leave(lane);
+    /* what may stay, and the survivors' pages */
+    assert_true(resident() < ((size_t)4 << 20) + 900 * 8192);
+    sound();
+}
+
+static void mode_never_leaves_lanes_alone(void **state)
+{
+    UNUSED_STATE(state);
+    heap.pages.retain = FREEHOLD__RETAIN_NEVER;
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    static void *kept[1000];
+    sparse(lane, 320, 50000, kept);
+    size_t before = resident();
+    for (unsigned i = 0; i < 4; i++) {
+        freehold__lane_enter(lane);
+        freehold__lane_retain(lane, true, false);
+        freehold__lane_leave(lane);
+    }
+    assert_int_equal(resident(), before); /* T15 */
+    freehold__heap_trim(&heap, lane);
+    assert_true(resident() < before / 4);
+}
+
+static void idle_lanes_are_purged_by_others(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *idle = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    static void *kept[1000];
+    sparse(idle, 320, 50000, kept);
+    size_t before = resident();
+    freehold__heap_trim(&heap, other);
+    assert_true(resident() < before / 4); /* T18 */
+    for (unsigned i = 0; i < 500; i++)
+        CHECK(filled_as(kept[i], 320, 320, i * 100));
+    for (unsigned i = 0; i < 20000; i++) /* and its owner goes on */
+        memset(take(idle, 320), 1, 320);
+    sound();
+}
+
+static void counts_are_exact_and_see_no_cache(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    uint64_t random = 13, allocations = 0, frees = 0;
+    size_t live = 0;
+    static void *slots[3000];
+    for (unsigned op = 0; op < 60000; op++) {
+        unsigned i = (unsigned)random_below(&random, 3000);
+        if (slots[i] == NULL) {
+            slots[i] = take(lane, random_size(&random, 3000));
+            live += freehold__heap_find(&heap, slots[i]).bytes;
+            allocations++;
+        } else {
+            live -= freehold__heap_find(&heap, slots[i]).bytes;
+            CHECK(give(random_below(&random, 3) == 0 ? other : lane, slots[i]));
+            slots[i] = NULL;
+            frees++;
+        }
+        if (op % 500 == 0) {
+            freehold__heap_stats stats = freehold__heap_count(&heap);
+            CHECK(stats.live_bytes == live); /* T13: lifted, freed and remote slots are not live */
+            CHECK(stats.allocations == allocations && stats.frees == frees);
+            sound();
+        }
+    }
+    memset(slots, 0, sizeof slots);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, release)
+    const struct CMUnitTest tests[] = {
+        TEST(each_request_finds_its_bin),
+        TEST(every_slot_is_given_once),
+        TEST(a_class_with_few_objects_touches_few_pages),
+        TEST(a_full_slab_rejoins_at_its_threshold),
+        TEST(partial_slabs_queue_first_in_first_out),
+        TEST(empty_slabs_are_kept_up_to_a_bound),
+        TEST(a_remote_free_sends_one_notice),
+        TEST(double_frees_are_seen_among_lifted_slots),
+        TEST(what_is_no_slot_changes_nothing),
+        TEST(the_inbox_is_emptied_when_slots_are_needed),
+        TEST(a_parked_lane_goes_to_the_next_thread),
+        TEST(memory_of_an_exited_thread_comes_back),
+        TEST(a_free_before_the_exit_is_not_stranded),
+        TEST(slabs_are_adopted_from_parked_lanes),
+        TEST(a_lane_that_lives_gives_nothing_away),
+        TEST(free_pages_inside_sparse_slabs_go),
+        TEST(trim_reaches_its_bound_every_time),
+        TEST(retention_waits_for_rest),
+        TEST(mode_never_leaves_lanes_alone),
+        TEST(idle_lanes_are_purged_by_others),
+        TEST(counts_are_exact_and_see_no_cache),
+    };
+    return cmocka_run_group_tests_name("lane", tests, NULL, NULL);
+}
