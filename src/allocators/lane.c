@@ -443,20 +443,6 @@ static void activate(freehold__lane *lane, freehold__bin *bin, freehold__slab *s
     lift(lane, bin, slab, opened);
 }
 
-/* The quick way for large slots, whose slabs have one word: the word stays the one to pop from. */
-static bool relift_one_word(freehold__lane *lane, freehold__bin *bin)
-{
-    freehold__slab *slab = bin->active;
-    unsigned count = 0;
-    if (slab != NULL && slab->slots <= 64)
-        count = freehold__slab_relift_one_word(slab);
-    if (count == 0)
-        return false;
-    lane->lifted += count;
-    bin->cur = &slab->word[0];
-    return true;
-}
-
 /* From what the lane has itself. */
 static bool refill_own(freehold__lane *lane, freehold__bin *bin)
 {
@@ -505,7 +491,7 @@ static void *refill_and_pop(freehold__lane *lane, freehold__bin *bin)
     freehold__lane_enter(lane);
     if (bin->active != NULL)
         collect_noticed(lane, bin->active);
-    bool filled = relift_one_word(lane, bin) || refill_own(lane, bin) || refill_more(lane, bin);
+    bool filled = refill_own(lane, bin) || refill_more(lane, bin);
     freehold__lane_leave(lane);
     tend_sometimes(lane);
     return filled ? freehold__bin_pop(bin) : NULL;

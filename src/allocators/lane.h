@@ -134,17 +134,45 @@ static inline freehold__put freehold__slab_put(freehold__slab *slab, uintptr_t a
     return freehold__unlikely(--slab->countdown == 0) ? FREEHOLD__PUT_EVENT : FREEHOLD__PUT_DONE;
 }
 
+static inline uintptr_t freehold__slab_owner(const freehold__slab *slab)
+{
+    return atomic_load_explicit(&slab->owner, memory_order_relaxed);
+}
+
+/*
+ * The shortest refill, for classes of one word a slab (above FREEHOLD__DIRECT_MAX), and a slot; NULL
+ * when it is not that simple. The owner's thread. The lane's lock is taken as freehold__lane_enter
+ * does, but a visitor is not waited for.
+ */
+static inline void *freehold__lane_relift(freehold__lane *lane, freehold__bin *bin)
+{
+    freehold__slab *slab = bin->active;
+    uintptr_t slot;
+    /* With a notice pending what others have freed comes first; and tending has its turn. */
+    if (freehold__unlikely(slab == NULL) || freehold__unlikely(lane->slow_paths == 0) ||
+        freehold__unlikely(freehold__slab_owner(slab) != (uintptr_t)lane))
+        return NULL;
+    atomic_store_explicit(&lane->inside, 1, memory_order_relaxed);
+    freehold__port_light_fence();
+    unsigned count = 0;
+    if (freehold__likely(atomic_load_explicit(&lane->visited, memory_order_acquire) == 0))
+        count = freehold__slab_relift(slab, &slot);
+    lane->lifted += count;
+    atomic_store_explicit(&lane->inside, 0, memory_order_release);
+    if (freehold__unlikely(count == 0))
+        return NULL;
+    lane->slow_paths--;
+    if (count > 1)
+        bin->cur = &slab->word[0];
+    return (void *)slot;
+}
+
 /* Whether a slot that was just taken from the bin is known to read zero. */
 static inline bool freehold__bin_known_zero(const freehold__bin *bin, const void *slot)
 {
     const freehold__slab *active = bin->active;
     return active != NULL && (uintptr_t)slot - active->base < freehold__slab_bytes(active) &&
            (uintptr_t)slot >= active->zero_from;
-}
-
-static inline uintptr_t freehold__slab_owner(const freehold__slab *slab)
-{
-    return atomic_load_explicit(&slab->owner, memory_order_relaxed);
 }
 
 /* ---- slow paths of the owner ----------------------------------------------------------------- */

@@ -189,6 +189,12 @@ void *freehold__allocate_slow(size_t bytes)
     return block != NULL ? block : out_of_memory();
 }
 
+void *freehold__allocate_medium(freehold__bin *bin, size_t bytes)
+{
+    void *slot = freehold__lane_relift(freehold__thread_lane, bin);
+    return freehold__likely(slot != NULL) ? slot : freehold__allocate_slow(bytes);
+}
+
 void *freehold__allocate_aligned(size_t bytes, size_t align)
 {
     unsigned index = freehold__class_of_aligned(bytes == 0 ? 1 : bytes, align);

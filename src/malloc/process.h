@@ -36,6 +36,8 @@ extern _Thread_local freehold__lane *freehold__thread_lane __attribute__((visibi
 /* What the fast path leaves: a thread's first allocation, an empty bin, a large block. errno is set
  * on NULL. */
 __attribute__((noinline)) void *freehold__allocate_slow(size_t bytes);
+/* The same for an empty bin of a class above FREEHOLD__DIRECT_MAX. */
+__attribute__((noinline)) void *freehold__allocate_medium(freehold__bin *bin, size_t bytes);
 /* align > 16, a power of two. */
 void *freehold__allocate_aligned(size_t bytes, size_t align);
 
@@ -55,6 +57,7 @@ static inline void *freehold__allocate(size_t bytes)
         freehold__bin *bin = &freehold__thread_lane->bin[freehold__class_of(bytes)];
         if (freehold__likely(freehold__bin_has(bin, &word, &bits)))
             return freehold__bin_take(bin, word, bits);
+        return freehold__allocate_medium(bin, bytes);
     }
     return freehold__allocate_slow(bytes);
 }

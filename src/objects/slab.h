@@ -184,23 +184,33 @@ unsigned freehold__slab_liftable(const freehold__slab *slab);
 freehold__slab_word *freehold__slab_lift(freehold__slab *slab, unsigned opened, unsigned *count);
 
 /*
- * The same for a slab of one word, if at least half of its open slots are free; 0 when not, and
- * nothing is done. Large slots are lifted often, so this is inline.
+ * Lifts the free open slots of a slab of one word, if they are at least half of the open ones, and
+ * pops the first of them. The number that was lifted, and the slot; 0, and nothing is done. Large
+ * slots are lifted often, down to a slab with one slot open, which is lifted each time.
  */
-static inline unsigned freehold__slab_relift_one_word(freehold__slab *slab)
+static inline unsigned freehold__slab_relift(freehold__slab *slab, uintptr_t *slot)
 {
     freehold__slab_word *word = &slab->word[0];
-    uint64_t freed = freehold__word_freed(word);
-    uint64_t bits = freed & freehold__low_bits(slab->opened);
-    unsigned count = freehold__count_bits(bits);
-    if (count == 0 || count * 2 < slab->opened)
-        return 0;
-    freehold__word_set_lifted(word, bits);
-    freehold__word_set_freed(word, freed & ~bits);
+    uint64_t freed = freehold__word_freed(word), open = (UINT64_C(1) << slab->opened) - 1;
+    uint64_t bits = freed & open;
+    unsigned count = slab->opened;
+    *slot = slab->base;
+    /* When all are free, which bit is the first is known without a look at the bits: the address
+     * does not wait for the free that has set them, and that for its own address. (Malloc and free
+     * in turn: 6 ns a pair and not 11.) */
+    if (bits != open) {
+        count = freehold__count_bits(bits);
+        if (count == 0 || count * 2 < slab->opened)
+            return 0;
+        *slot += freehold__lowest_bit(bits) * slab->size;
+    }
+    freehold__word_set_lifted(word, bits & (bits - 1)); /* before they leave freed */
+    freehold__word_set_freed(word, freed ^ bits);
     slab->countdown += (int32_t)count;
     slab->purged = 0;
-    if (slab->zero_from != UINTPTR_MAX)
-        slab->zero_from = slab->base + (uintptr_t)slab->opened * slab->size;
+    uintptr_t fresh = slab->base + (uintptr_t)slab->opened * slab->size;
+    if (freehold__unlikely(slab->zero_from < fresh))
+        slab->zero_from = fresh;
     return count;
 }
 

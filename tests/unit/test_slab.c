@@ -272,13 +272,18 @@ static void zero_from_is_never_too_low(void **state)
         for (unsigned op = 0; op < 2000; op++) {
             unsigned some = (unsigned)random_below(&random, slab.slots), count = 0;
             char *popped = freehold__bin_pop(&bin);
+            if (popped == NULL && slab.slots < 64 && slab.opened != 0 &&
+                random_below(&random, 2) == 0) {
+                uintptr_t relifted;
+                if (freehold__slab_relift(&slab, &relifted) != 0) {
+                    popped = (char *)relifted;
+                    bin.cur = &slab.word[0];
+                }
+            }
             if (popped != NULL) {
                 unsigned slot = (unsigned)(((uintptr_t)popped - span) / slab.size);
                 CHECK((uintptr_t)popped < slab.zero_from || !handed_out[slot]);
                 handed_out[slot] = true;
-            } else if (freehold__slab_words(&slab) == 1 && random_below(&random, 2) == 0 &&
-                       (count = freehold__slab_relift_one_word(&slab)) != 0) {
-                bin.cur = &slab.word[0];
             } else {
                 bool more = random_below(&random, 4) == 0 || slab.opened == 0;
                 bin.cur = freehold__slab_lift(
