@@ -94,15 +94,18 @@ static const char *check_list(const freehold__lane *lane, const freehold__bin *b
     return NULL;
 }
 
-/* cur leads through exactly those words of the active slab that have lifted slots. */
+/* cur leads through exactly those words of the active slab that have lifted slots; or it is at its
+ * first word, which has none, and nor has any other. */
 static const char *check_chain(const freehold__bin *bin)
 {
     const freehold__slab *slab = bin->active;
     unsigned lifted = 0, chained = 0;
     for (unsigned w = 0; slab != NULL && w < freehold__slab_words(slab); w++)
         lifted += freehold__word_lifted(&slab->word[w]) != 0;
-    for (const freehold__slab_word *word = bin->cur; word != &freehold__no_word;
-         word = word->next) {
+    const freehold__slab_word *word = bin->cur;
+    if (slab != NULL && word == slab->word && lifted == 0)
+        word = word->next;
+    for (; word != &freehold__no_word; word = word->next) {
         uintptr_t offset = slab != NULL ? (uintptr_t)word - (uintptr_t)slab->word : UINTPTR_MAX;
         if (offset >= sizeof slab->word || offset % sizeof *word != 0 || chained == lifted ||
             freehold__word_lifted(word) == 0)

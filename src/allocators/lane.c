@@ -46,21 +46,26 @@ static size_t page(void)
  * The thread says that it is inside, then looks for a visitor; a visitor says that it is there,
  * then looks whether the thread is inside. With the asymmetric fence between, at least one of them
  * sees the other; the thread gives way. Releases and acquires on `inside` and `visited` order what
- * both do under the lock.
+ * both do under the lock. Where there is no such fence, `visited` is always set, and the thread
+ * enters by way of the guard.
  */
+static uint32_t unvisited(void)
+{
+    return !atomic_load_explicit(&freehold__port_asymmetric, memory_order_relaxed);
+}
+
 static freehold__cold void enter_after_visitor(freehold__lane *lane)
 {
     atomic_store_explicit(&lane->inside, 0, memory_order_release);
     freehold__lock_take(&lane->guard); /* no visitor now, and none until it is dropped */
     atomic_store_explicit(&lane->inside, 1, memory_order_seq_cst);
+    atomic_store_explicit(&lane->visited, unvisited(), memory_order_relaxed);
     freehold__lock_drop(&lane->guard);
 }
 
 void freehold__lane_enter(freehold__lane *lane)
 {
-    atomic_store_explicit(&lane->inside, 1, memory_order_relaxed);
-    freehold__port_light_fence();
-    if (freehold__unlikely(atomic_load_explicit(&lane->visited, memory_order_acquire) != 0))
+    if (freehold__unlikely(!freehold__lane_try_enter(lane)))
         enter_after_visitor(lane);
 }
 
@@ -108,7 +113,7 @@ void freehold__lane_visit(freehold__lane *lane)
 
 void freehold__lane_part_quietly(freehold__lane *lane)
 {
-    atomic_store_explicit(&lane->visited, 0, memory_order_release);
+    atomic_store_explicit(&lane->visited, unvisited(), memory_order_release);
     freehold__lock_drop(&lane->guard);
 }
 
@@ -190,7 +195,7 @@ static bool release(freehold__lane *lane, freehold__bin *bin, freehold__slab *sl
             &slab->owner, &mine, 0, memory_order_seq_cst, memory_order_relaxed))
         return false;
     count_slab(lane, bin, slab, -1);
-    bool touched = slab->opened != 0 || slab->zero_from == UINTPTR_MAX;
+    bool touched = slab->opened != 0 || !slab->zeroed;
     freehold__pages_give(&lane->heap->pages, slab->base, touched);
     return true;
 }
@@ -443,6 +448,20 @@ static void activate(freehold__lane *lane, freehold__bin *bin, freehold__slab *s
     lift(lane, bin, slab, opened);
 }
 
+/* The quick way for slabs that are open in their first word alone: it is the one to pop from. */
+static bool relift_half(freehold__lane *lane, freehold__bin *bin)
+{
+    freehold__slab *slab = bin->active;
+    unsigned count = 0;
+    if (slab != NULL)
+        count = freehold__slab_relift_half(slab);
+    if (count == 0)
+        return false;
+    lane->lifted += count;
+    bin->cur = &slab->word[0];
+    return true;
+}
+
 /* From what the lane has itself. */
 static bool refill_own(freehold__lane *lane, freehold__bin *bin)
 {
@@ -480,7 +499,8 @@ static bool refill_more(freehold__lane *lane, freehold__bin *bin)
 
 static void tend_sometimes(freehold__lane *lane)
 {
-    if (freehold__unlikely(lane->slow_paths-- == 0)) {
+    /* The relift that has found it at its end has left it there. */
+    if (freehold__unlikely(lane->slow_paths == 0 || --lane->slow_paths == 0)) {
         lane->slow_paths = TEND_EVERY;
         freehold__heap_tend(lane->heap, lane);
     }
@@ -491,7 +511,7 @@ static void *refill_and_pop(freehold__lane *lane, freehold__bin *bin)
     freehold__lane_enter(lane);
     if (bin->active != NULL)
         collect_noticed(lane, bin->active);
-    bool filled = refill_own(lane, bin) || refill_more(lane, bin);
+    bool filled = relift_half(lane, bin) || refill_own(lane, bin) || refill_more(lane, bin);
     freehold__lane_leave(lane);
     tend_sometimes(lane);
     return filled ? freehold__bin_pop(bin) : NULL;

@@ -139,40 +139,45 @@ static inline uintptr_t freehold__slab_owner(const freehold__slab *slab)
     return atomic_load_explicit(&slab->owner, memory_order_relaxed);
 }
 
+/* Takes the lane's lock for its thread; false: a visitor is there (see freehold__lane_enter). */
+static inline bool freehold__lane_try_enter(freehold__lane *lane)
+{
+    atomic_store_explicit(&lane->inside, 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst); /* the light side of the asymmetric fence */
+    return freehold__likely(atomic_load_explicit(&lane->visited, memory_order_acquire) == 0);
+}
+
 /*
- * The shortest refill, for classes of one word a slab (above FREEHOLD__DIRECT_MAX), and a slot; NULL
- * when it is not that simple. The owner's thread. The lane's lock is taken as freehold__lane_enter
- * does, but a visitor is not waited for.
+ * The shortest refill: the active slab is open in its first word alone, and all free. A slot; NULL
+ * when it is not that simple. The owner's thread.
  */
 static inline void *freehold__lane_relift(freehold__lane *lane, freehold__bin *bin)
 {
     freehold__slab *slab = bin->active;
-    uintptr_t slot;
+    bool lifted = false;
     /* With a notice pending what others have freed comes first; and tending has its turn. */
-    if (freehold__unlikely(slab == NULL) || freehold__unlikely(lane->slow_paths == 0) ||
+    if (freehold__unlikely(slab == NULL) || freehold__unlikely(--lane->slow_paths == 0) ||
         freehold__unlikely(freehold__slab_owner(slab) != (uintptr_t)lane))
         return NULL;
-    atomic_store_explicit(&lane->inside, 1, memory_order_relaxed);
-    freehold__port_light_fence();
-    unsigned count = 0;
-    if (freehold__likely(atomic_load_explicit(&lane->visited, memory_order_acquire) == 0))
-        count = freehold__slab_relift(slab, &slot);
-    lane->lifted += count;
+    if (freehold__lane_try_enter(lane))
+        lifted = freehold__slab_relift(slab);
+    if (freehold__likely(lifted)) {
+        lane->lifted += slab->opened;
+        bin->cur = &slab->word[0]; /* which may have no bits: then the next is the end, as ever */
+    }
     atomic_store_explicit(&lane->inside, 0, memory_order_release);
-    if (freehold__unlikely(count == 0))
-        return NULL;
-    lane->slow_paths--;
-    if (count > 1)
-        bin->cur = &slab->word[0];
-    return (void *)slot;
+    return lifted ? (void *)slab->base : NULL;
 }
 
 /* Whether a slot that was just taken from the bin is known to read zero. */
 static inline bool freehold__bin_known_zero(const freehold__bin *bin, const void *slot)
 {
     const freehold__slab *active = bin->active;
-    return active != NULL && (uintptr_t)slot - active->base < freehold__slab_bytes(active) &&
-           (uintptr_t)slot >= active->zero_from;
+    if (active == NULL)
+        return false;
+    uintptr_t offset = (uintptr_t)slot - active->base;
+    return offset < freehold__slab_bytes(active) && active->zeroed &&
+           offset >= (uintptr_t)active->clean_from * active->size;
 }
 
 /* ---- slow paths of the owner ----------------------------------------------------------------- */

@@ -189,9 +189,9 @@ void *freehold__allocate_slow(size_t bytes)
     return block != NULL ? block : out_of_memory();
 }
 
-void *freehold__allocate_medium(freehold__bin *bin, size_t bytes)
+void *freehold__allocate_refill(size_t bytes, freehold__bin *bin, freehold__lane *lane)
 {
-    void *slot = freehold__lane_relift(freehold__thread_lane, bin);
+    void *slot = freehold__lane_relift(lane, bin);
     return freehold__likely(slot != NULL) ? slot : freehold__allocate_slow(bytes);
 }
 

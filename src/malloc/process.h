@@ -36,8 +36,9 @@ extern _Thread_local freehold__lane *freehold__thread_lane __attribute__((visibi
 /* What the fast path leaves: a thread's first allocation, an empty bin, a large block. errno is set
  * on NULL. */
 __attribute__((noinline)) void *freehold__allocate_slow(size_t bytes);
-/* The same for an empty bin of a class above FREEHOLD__DIRECT_MAX. */
-__attribute__((noinline)) void *freehold__allocate_medium(freehold__bin *bin, size_t bytes);
+/* The same for a bin that has no lifted slot. */
+__attribute__((noinline)) void *freehold__allocate_refill(
+    size_t bytes, freehold__bin *bin, freehold__lane *lane);
 /* align > 16, a power of two. */
 void *freehold__allocate_aligned(size_t bytes, size_t align);
 
@@ -45,19 +46,21 @@ void *freehold__allocate_aligned(size_t bytes, size_t align);
 void freehold__free_slow(void *pointer, const char *function);
 void freehold__free_event(freehold__slab *slab);
 
-static inline void *freehold__allocate(size_t bytes)
+__attribute__((always_inline)) static inline void *freehold__allocate(size_t bytes)
 {
+    freehold__lane *lane = freehold__thread_lane;
     freehold__slab_word *word;
     uint64_t bits;
     if (freehold__likely(bytes <= FREEHOLD__DIRECT_MAX)) {
-        freehold__bin *bin = freehold__thread_lane->direct[(bytes + 15) / 16];
+        freehold__bin *bin = lane->direct[(bytes + 15) / 16];
         if (freehold__likely(freehold__bin_has(bin, &word, &bits)))
             return freehold__bin_take(bin, word, bits);
+        return freehold__allocate_refill(bytes, bin, lane);
     } else if (bytes <= FREEHOLD__SLOT_MAX) {
-        freehold__bin *bin = &freehold__thread_lane->bin[freehold__class_of(bytes)];
+        freehold__bin *bin = &lane->bin[freehold__class_of(bytes)];
         if (freehold__likely(freehold__bin_has(bin, &word, &bits)))
             return freehold__bin_take(bin, word, bits);
-        return freehold__allocate_medium(bin, bytes);
+        return freehold__allocate_refill(bytes, bin, lane);
     }
     return freehold__allocate_slow(bytes);
 }

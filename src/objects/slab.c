@@ -24,9 +24,11 @@ void freehold__slab_init(freehold__slab *slab, uintptr_t base, unsigned index, b
     slab->bytes = (uint32_t) class->granules << FREEHOLD__GRANULE_SHIFT;
     slab->index = (uint8_t)index;
     slab->next = slab->prev = NULL;
-    slab->zero_from = zeroed ? base : UINTPTR_MAX;
+    slab->zeroed = zeroed;
+    slab->clean_from = 0;
     slab->purged = 0;
     slab->opened = 0;
+    slab->open = 0;
     slab->seen_used = 0;
     slab->purged_lifted = 0;
     slab->trigger = 0;
@@ -71,9 +73,9 @@ unsigned freehold__slab_liftable(const freehold__slab *slab)
 
 freehold__slab_word *freehold__slab_lift(freehold__slab *slab, unsigned opened, unsigned *count)
 {
-    if (slab->zero_from != UINTPTR_MAX)
-        slab->zero_from = slab->base + (uintptr_t)slab->opened * slab->size;
+    slab->clean_from = slab->opened;
     slab->opened = (uint16_t)opened;
+    slab->open = opened <= 64 ? freehold__low_bits(opened) : 0;
     freehold__slab_word *first = &freehold__no_word;
     freehold__slab_word **link = &first;
     unsigned lifted = 0;
@@ -287,7 +289,8 @@ const char *freehold__slab_check(const freehold__slab *slab)
         slab->reciprocal != class->reciprocal ||
         slab->bytes != (uint32_t) class->granules << FREEHOLD__GRANULE_SHIFT)
         return "slab: slot size, count or reciprocal is not that of its class";
-    if (slab->opened > slab->slots)
+    if (slab->opened > slab->slots ||
+        slab->open != (slab->opened <= 64 ? freehold__low_bits(slab->opened) : 0))
         return "slab: more slots are open than there are";
     unsigned free = 0, lifted = 0;
     for (unsigned w = 0; w < freehold__slab_words(slab); w++) {

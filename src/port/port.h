@@ -96,22 +96,14 @@ static inline void freehold__lock_drop(freehold__lock *lock)
 
 /*
  * An asymmetric fence, for a flag that one thread sets all the time and others look at hardly ever.
- * If A runs its store, a light fence and its load, and B its store, a heavy fence and its load,
- * then not both loads miss the other's store: as with two full fences, but the light one is only a
- * barrier to the compiler, where the host can make every thread of the process pass a full fence on
- * B's behalf.
+ * If A runs its store, a barrier to the compiler and its load, and B its store, a heavy fence and
+ * its load, then not both loads miss the other's store: as with two full fences, but the processor
+ * is free on A's side, where the host can make every thread of the process pass a full fence on B's
+ * behalf.
  */
-/* False until the host has been asked: then light fences are full ones. */
+/* Whether the host can; false until it has been asked. */
 extern _Atomic bool freehold__port_asymmetric;
 void freehold__port_heavy_fence(void);
-
-static inline void freehold__port_light_fence(void)
-{
-    if (freehold__likely(atomic_load_explicit(&freehold__port_asymmetric, memory_order_relaxed)))
-        atomic_signal_fence(memory_order_seq_cst);
-    else
-        atomic_thread_fence(memory_order_seq_cst);
-}
 
 /* Asks the host; before a second thread exists. */
 void freehold__port_start(void);

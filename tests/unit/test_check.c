@@ -249,6 +249,7 @@ static void fields_of_slabs(void **state)
         FIELD(active, remote[0], BITS),
         FIELD(active, remote[1], BITS),
         FIELD(active, opened, NUMBER),
+        FIELD(active, open, NUMBER),
         FIELD(full, base, NUMBER),
         FIELD(full, owner, POINTER),
         FIELD(full, countdown, NUMBER),
@@ -276,7 +277,8 @@ static void fields_of_slabs(void **state)
         CANNOT(
             active, purged, BITS, "a hint: what is purged twice or once too little is only slower"),
         CANNOT(active, seen_used, NUMBER, "a hint to retention"),
-        CANNOT(active, zero_from, NUMBER, "nothing else knows which slots were used"),
+        CANNOT(active, clean_from, NUMBER, "nothing else knows which slots were used"),
+        CANNOT(active, zeroed, NUMBER, "nothing else knows how the span came"),
         CANNOT(active, word[0].lifted, BITS,
             "nothing else knows which slots are in use, and which wait to be"),
         CANNOT(full, next, POINTER, "in no list"),
