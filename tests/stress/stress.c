@@ -565,6 +565,18 @@ static void set_retain(const char *word)
     freehold__process_heap.pages.large.retain = mode;
 }
 
+/* As on a system that has none: before the second thread, and after the first allocation, which
+ * asks. */
+static void forget_membarrier(void)
+{
+    block_free(block_new(&(uint64_t){1}, 100));
+    atomic_store(&freehold__port_asymmetric, false);
+    for (freehold__lane *lane = freehold__process_heap.lanes; lane != NULL; lane = lane->next) {
+        freehold__lane_visit(lane);
+        freehold__lane_part(lane);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *wanted = argc > 1 ? argv[1] : "all";
@@ -576,6 +588,8 @@ int main(int argc, char **argv)
             seed = strtoull(argv[i + 1], NULL, 0);
         else if (strcmp(argv[i], "--retain") == 0)
             set_retain(argv[i + 1]);
+        else if (strcmp(argv[i], "--membarrier") == 0)
+            forget_membarrier();
     }
     snprintf(
         test_replay, sizeof test_replay, "stress %s --seed %llu", wanted, (unsigned long long)seed);
