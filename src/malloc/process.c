@@ -92,9 +92,18 @@ static void start_once(void)
         pthread_once(&once, start);
 }
 
+/*
+ * Before main, and so before the program's own fork handlers: those for the time before a fork run
+ * in the reverse order of their registration, and ours must be the last, because others may
+ * allocate.
+ */
+__attribute__((constructor)) static void process_begins(void)
+{
+    start_once();
+}
+
 __attribute__((destructor)) static void process_exits(void)
 {
-    start_once(); /* a program may end without a single allocation */
     if (freehold__process_options.stats[0] != '\0')
         freehold__stats_write();
 }
