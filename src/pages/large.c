@@ -18,18 +18,16 @@ typedef struct freehold__large_kept {
 static void take(freehold__large *large)
 {
     freehold__lock_take(&large->lock);
-    atomic_store_explicit(&large->holder, freehold__port_thread(), memory_order_relaxed);
 }
 
 static void drop(freehold__large *large)
 {
-    atomic_store_explicit(&large->holder, 0, memory_order_relaxed);
     freehold__lock_drop(&large->lock);
 }
 
 bool freehold__large_interrupted(const freehold__large *large)
 {
-    return atomic_load_explicit(&large->holder, memory_order_relaxed) == freehold__port_thread();
+    return freehold__lock_is_mine(&large->lock);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

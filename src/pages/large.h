@@ -31,7 +31,6 @@ typedef struct freehold__large_block {
 
 typedef struct freehold__large {
     freehold__lock lock;
-    _Atomic uintptr_t holder; /* the thread that holds it, for freehold__large_interrupted */
     /* All below is guarded by the lock; the counters are atomics so that statistics need not take
      * it. */
     freehold__large_block *table; /* capacity entries, a power of two; NULL until the first block */

@@ -143,7 +143,7 @@ void freehold__port_write(const char *text, size_t length)
     errno = saved;
 }
 
-uintptr_t freehold__port_thread(void)
+uintptr_t freehold__port_thread_number(void)
 {
     return (uintptr_t)&errno;
 }
@@ -203,8 +203,29 @@ static void pause_briefly(void)
 
 #define SPINS 64 /* about a microsecond: longer than a critical section without a system call */
 
+/* The low half of the word: all that a futex can look at. It has ASLEEP and the low bits of the
+ * holder's number, which need not tell holders apart: a sleeper is woken by whoever drops a lock
+ * that has ASLEEP. */
+static uint32_t *futex_of(freehold__lock *lock)
+{
+    bool big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+    return (uint32_t *)(void *)&lock->word + (big_endian ? sizeof lock->word / 4 - 1 : 0);
+}
+
+/* A signal handler that wants what the thread it has interrupted holds would wait for ever. */
+static freehold__cold void waits_for_itself(void)
+{
+    freehold__text text;
+    text.length = 0;
+    freehold__text_add(
+        &text, "freehold: unsafe call: from a signal handler that has interrupted the allocator");
+    freehold__report_end(&text, FREEHOLD_UNSAFE_CALL, "", NULL);
+}
+
 void freehold__port_lock_wait(freehold__lock *lock)
 {
+    if (freehold__lock_is_mine(lock))
+        waits_for_itself();
     for (int i = 0; i < SPINS; i++) {
         pause_briefly();
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
@@ -212,15 +233,25 @@ void freehold__port_lock_wait(freehold__lock *lock)
             return;
     }
     int saved = errno;
-    while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
-        syscall(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+    uintptr_t mine = freehold__port_thread() | FREEHOLD__LOCK_ASLEEP; /* others may be, too */
+    uintptr_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    for (;;) {
+        uintptr_t wanted = word == 0 ? mine : word | FREEHOLD__LOCK_ASLEEP;
+        if (word != wanted && !atomic_compare_exchange_weak_explicit(&lock->word, &word, wanted,
+                                  memory_order_acquire, memory_order_relaxed))
+            continue;
+        if (word == 0)
+            break;
+        syscall(SYS_futex, futex_of(lock), FUTEX_WAIT_PRIVATE, (uint32_t)wanted, NULL, NULL, 0);
+        word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    }
     errno = saved;
 }
 
 void freehold__port_lock_wake(freehold__lock *lock)
 {
     int saved = errno;
-    syscall(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    syscall(SYS_futex, futex_of(lock), FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     errno = saved;
 }
 

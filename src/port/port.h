@@ -18,6 +18,12 @@
 
 #include "base/bits.h"
 
+#ifdef __has_builtin
+#define FREEHOLD__HAS_THREAD_POINTER __has_builtin(__builtin_thread_pointer)
+#else
+#define FREEHOLD__HAS_THREAD_POINTER 0
+#endif
+
 /* The system's page: a power of two, at least 4096; the same on every call. */
 size_t freehold__port_page_size(void);
 
@@ -47,9 +53,21 @@ uint32_t freehold__port_milliseconds(void);
 /* Writes text to the diagnostic stream at once, without a lock or a buffer. */
 void freehold__port_write(const char *text, size_t length);
 
-/* A number for the calling thread, different from all others' and from 0; in a signal handler, that
- * of its thread. */
-uintptr_t freehold__port_thread(void);
+/*
+ * A number for the calling thread, different from that of every other living thread and from 0, its
+ * lowest bit 0; in a signal handler, that of its thread; in a forked child, that of the thread that
+ * forked. It is inline where that is one instruction, because every lock asks.
+ */
+uintptr_t freehold__port_thread_number(void);
+
+static inline uintptr_t freehold__port_thread(void)
+{
+#if (defined(__x86_64__) || defined(__aarch64__)) && FREEHOLD__HAS_THREAD_POINTER
+    return (uintptr_t)__builtin_thread_pointer();
+#else
+    return freehold__port_thread_number();
+#endif
+}
 
 /* Sleeps for about so many milliseconds. */
 void freehold__port_sleep(uint32_t milliseconds);
@@ -64,22 +82,31 @@ bool freehold__port_append(const char *name, const char *text, size_t length);
 uint32_t freehold__port_process_id(void);
 
 /*
- * A lock of one word, zero when free. Uncontended, taking and dropping it are one atomic operation
- * each, and no system call. Not recursive.
- *   0 free, 1 held, 2 held and somebody may be asleep on it.
+ * A lock of one word. Uncontended, taking and dropping it are one atomic operation each, and no
+ * system call. Not recursive; dropped by the thread that took it.
+ *
+ *     0                                    free
+ *     number of the holder                 held
+ *     number of the holder | ASLEEP        held, and somebody may be asleep on it
+ *
+ * The lock and its holder are one word, so that a signal handler can tell at every instruction
+ * whether it has interrupted the holder. Who waits for itself nevertheless is reported, and ends
+ * the process.
  */
 typedef struct freehold__lock {
-    _Atomic uint32_t word;
+    _Atomic uintptr_t word;
 } freehold__lock;
+
+#define FREEHOLD__LOCK_ASLEEP ((uintptr_t)1)
 
 void freehold__port_lock_wait(freehold__lock *lock); /* sleeps or spins until it holds the lock */
 void freehold__port_lock_wake(freehold__lock *lock); /* wakes one sleeper */
 
 static inline bool freehold__lock_try(freehold__lock *lock)
 {
-    uint32_t free = 0;
+    uintptr_t free = 0;
     return atomic_compare_exchange_strong_explicit(
-        &lock->word, &free, 1, memory_order_acquire, memory_order_relaxed);
+        &lock->word, &free, freehold__port_thread(), memory_order_acquire, memory_order_relaxed);
 }
 
 static inline void freehold__lock_take(freehold__lock *lock)
@@ -90,8 +117,16 @@ static inline void freehold__lock_take(freehold__lock *lock)
 
 static inline void freehold__lock_drop(freehold__lock *lock)
 {
-    if (freehold__unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2))
+    uintptr_t held = atomic_exchange_explicit(&lock->word, 0, memory_order_release);
+    if (freehold__unlikely((held & FREEHOLD__LOCK_ASLEEP) != 0))
         freehold__port_lock_wake(lock);
+}
+
+/* Whether the calling thread holds it. Exact also in a signal handler. */
+static inline bool freehold__lock_is_mine(const freehold__lock *lock)
+{
+    uintptr_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    return (word & ~FREEHOLD__LOCK_ASLEEP) == freehold__port_thread();
 }
 
 /*

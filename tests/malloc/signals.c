@@ -2,8 +2,9 @@
 /*
  * F83: a misuse in a signal handler that has interrupted malloc or free is reported and ends the
  * process; it does not wait for a lock that the interrupted code holds. A timer interrupts each
- * child at some moment of its work. (What is not in a section is looked up under the lock of the
- * large blocks: if the handler has interrupted its holder, that is what the report says.)
+ * child at some moment of its work, also with threads beside it; signals_step.c does it at every
+ * instruction. (What is not in a section is looked up under the lock of the large blocks: if the
+ * handler has interrupted its holder, that is what the report says.)
  */
 #define _GNU_SOURCE 1
 #include <pthread.h>
@@ -54,7 +55,7 @@ static int in_child(size_t least, size_t most, int microseconds, int threads)
     if (child > 0)
         return child;
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    alarm(10); /* ends it by SIGALRM if it waits for itself */
+    alarm(100); /* ends it by SIGALRM if it waits for itself; a busy machine has time enough */
     signal(SIGPROF, misuse);
     freed = malloc(100);
     inside = (char *)malloc(1000) + 16;
