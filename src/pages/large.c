@@ -133,19 +133,32 @@ static bool reserve_entry(freehold__large *large)
 
 /* ---- accounting, under the lock -------------------------------------------------------------- */
 
+/* Their writers hold the lock: a load and a store, where += would be a locked instruction. */
+static void add_bytes(_Atomic size_t *bytes, size_t more)
+{
+    size_t before = atomic_load_explicit(bytes, memory_order_relaxed);
+    atomic_store_explicit(bytes, before + more, memory_order_relaxed);
+}
+
+static void add_events(_Atomic uint64_t *events, uint64_t more)
+{
+    uint64_t before = atomic_load_explicit(events, memory_order_relaxed);
+    atomic_store_explicit(events, before + more, memory_order_relaxed);
+}
+
 static void count_live(freehold__large *large, size_t more, size_t less)
 {
-    size_t live = large->live_bytes + more - less;
-    large->live_bytes = live;
-    if (live > large->peak_bytes)
-        large->peak_bytes = live;
+    add_bytes(&large->live_bytes, more - less);
+    size_t live = atomic_load_explicit(&large->live_bytes, memory_order_relaxed);
+    if (live > atomic_load_explicit(&large->peak_bytes, memory_order_relaxed))
+        atomic_store_explicit(&large->peak_bytes, live, memory_order_relaxed);
 }
 
 /* ---- kept blocks ----------------------------------------------------------------------------- */
 
 static void kept_remove(freehold__large *large, unsigned index)
 {
-    large->kept_bytes -= large->kept[index].bytes;
+    add_bytes(&large->kept_bytes, 0 - large->kept[index].bytes);
     large->kept[index] = large->kept[--large->kept_count];
 }
 
@@ -170,7 +183,7 @@ static size_t kept_cut(freehold__large *large, unsigned index, size_t bytes)
     }
     k->base += bytes;
     k->bytes -= bytes;
-    large->kept_bytes -= bytes;
+    add_bytes(&large->kept_bytes, 0 - bytes);
     return bytes;
 }
 
@@ -233,7 +246,7 @@ static freehold__large_block keep(freehold__large *large, uintptr_t base, size_t
         kept_remove(large, oldest);
     }
     large->kept[large->kept_count++] = block;
-    large->kept_bytes += block.bytes;
+    add_bytes(&large->kept_bytes, block.bytes);
     return evicted;
 }
 
@@ -251,7 +264,7 @@ static bool take_expired(
         if (expired) {
             *result = (freehold__large_block){k->base, k->bytes};
             kept_remove(large, oldest);
-            large->purged_bytes += result->bytes;
+            add_events(&large->purged_bytes, result->bytes);
         }
     }
     drop(large);
@@ -272,7 +285,7 @@ static void admit(freehold__large *large, freehold__large_block block)
 {
     put(large, block.base, block.bytes);
     count_live(large, block.bytes, 0);
-    large->allocations++;
+    add_events(&large->allocations, 1);
 }
 
 void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, bool *zeroed)
@@ -315,7 +328,7 @@ size_t freehold__large_free(freehold__large *large, void *base)
     size_t bytes = found->bytes;
     take_out(large, found);
     count_live(large, 0, bytes);
-    large->frees++;
+    add_events(&large->frees, 1);
     freehold__large_block evicted = {(uintptr_t)base, bytes};
     if (large->retain != FREEHOLD__RETAIN_IMMEDIATE)
         evicted = keep(large, (uintptr_t)base, bytes);
