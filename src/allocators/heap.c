@@ -160,10 +160,11 @@ static size_t free_slot(state *s, uintptr_t address)
 
 static freehold__cold size_t free_large(state *s, void *block)
 {
-    size_t bytes = freehold__large_free(&s->heap.pages.large, block);
+    uint32_t now = freehold__port_milliseconds();
+    size_t bytes = freehold__large_free(&s->heap.pages.large, block, now);
     if (bytes != 0) { /* a slow path, like those of a lane: a time to look at what is old */
         freehold__lock_take(&s->lock);
-        freehold__heap_tend(&s->heap, s->lane);
+        freehold__heap_tend_at(&s->heap, s->lane, now);
         freehold__lock_drop(&s->lock);
     }
     return bytes;

@@ -238,6 +238,7 @@ void freehold__lane_retain(freehold__lane *lane, bool still, bool all);
 
 /* Retention, when its period is over; called on slow paths without a lock. */
 void freehold__heap_tend(freehold__heap *heap, freehold__lane *lane);
+void freehold__heap_tend_at(freehold__heap *heap, freehold__lane *lane, uint32_t now);
 
 /* Gives back everything that is free; true when anything was. `mine`: the lane of the caller's
  * thread, or NULL. */

@@ -173,13 +173,12 @@ static unsigned choose_lanes(
     return count;
 }
 
-void freehold__heap_tend(freehold__heap *heap, freehold__lane *lane)
+/* The caller has said when everything was looked at last, and that it is time. */
+static freehold__cold void tend(
+    freehold__heap *heap, freehold__lane *lane, uint32_t now, uint32_t before)
 {
     freehold__lane *chosen[VISIT_AT_MOST + 1];
-    uint32_t now = freehold__port_milliseconds();
-    uint32_t before = atomic_load_explicit(&heap->looked_at, memory_order_relaxed);
-    if (now - before < FREEHOLD__RETAIN_PERIOD ||
-        !atomic_compare_exchange_strong(&heap->looked_at, &before, now) ||
+    if (!atomic_compare_exchange_strong(&heap->looked_at, &before, now) ||
         !freehold__lock_try(&heap->tend_lock))
         return;
     freehold__pages_retain(&heap->pages, now, false);
@@ -189,6 +188,18 @@ void freehold__heap_tend(freehold__heap *heap, freehold__lane *lane)
     freehold__lock_drop(&heap->tend_lock);
     for (unsigned i = 0; i < count; i++)
         after_retaining(chosen[i]);
+}
+
+void freehold__heap_tend_at(freehold__heap *heap, freehold__lane *lane, uint32_t now)
+{
+    uint32_t before = atomic_load_explicit(&heap->looked_at, memory_order_relaxed);
+    if (freehold__unlikely(freehold__has_passed(now, before, FREEHOLD__RETAIN_PERIOD)))
+        tend(heap, lane, now, before);
+}
+
+void freehold__heap_tend(freehold__heap *heap, freehold__lane *lane)
+{
+    freehold__heap_tend_at(heap, lane, freehold__port_milliseconds());
 }
 
 bool freehold__heap_trim(freehold__heap *heap, freehold__lane *mine)

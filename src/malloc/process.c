@@ -75,6 +75,7 @@ static void after_fork_in_child(void)
 
 /* The thread that is in start: what start calls may allocate, and must not wait for it. */
 static _Atomic uintptr_t starting;
+static _Atomic bool started;
 
 static void start(void)
 {
@@ -84,10 +85,13 @@ static void start(void)
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     freehold__options_read(getenv("FREEHOLD_OPTIONS"));
     atomic_store(&starting, 0);
+    atomic_store_explicit(&started, true, memory_order_release);
 }
 
 static void start_once(void)
 {
+    if (freehold__likely(atomic_load_explicit(&started, memory_order_acquire)))
+        return; /* sooner than pthread_once would say so */
     if (atomic_load_explicit(&starting, memory_order_relaxed) != freehold__port_thread())
         pthread_once(&once, start);
 }
@@ -221,6 +225,18 @@ void freehold__free_event(freehold__slab *slab)
     errno = saved;
 }
 
+/* A slow path like others: it looks after retention, with the one reading of the clock that it
+ * needs anyway. */
+static bool free_large(freehold__heap *heap, void *pointer)
+{
+    uint32_t now = freehold__port_milliseconds();
+    if (freehold__large_interrupted(&heap->pages.large) ||
+        freehold__large_free(&heap->pages.large, pointer, now) == 0)
+        return false;
+    freehold__heap_tend_at(heap, own_lane(), now);
+    return true;
+}
+
 void freehold__free_slow(void *pointer, const char *function)
 {
     freehold__heap *heap = &freehold__process_heap;
@@ -231,12 +247,9 @@ void freehold__free_slow(void *pointer, const char *function)
     bool done = freehold__page_map_has(address)
                     ? freehold__lane_free_elsewhere(
                           heap, freehold__thread_lane, freehold__page_map_find(address), address)
-                    : !freehold__large_interrupted(&heap->pages.large) &&
-                          freehold__large_free(&heap->pages.large, pointer) != 0;
+                    : free_large(heap, pointer);
     if (freehold__unlikely(!done))
         freehold__heap_misuse(heap, function, pointer);
-    if (!freehold__page_map_has(address)) /* a large block: a slow path like others */
-        freehold__heap_tend(heap, own_lane());
     errno = saved;
 }
 

@@ -218,9 +218,10 @@ static size_t take_behind(freehold__large *large, uintptr_t end, size_t bytes)
  * Keeps a freed block, merged with its neighbours; the age of the larger part stands. Returns a
  * block that must go for it: the oldest when there are too many, itself when it is too large.
  */
-static freehold__large_block keep(freehold__large *large, uintptr_t base, size_t bytes)
+static freehold__large_block keep(
+    freehold__large *large, uintptr_t base, size_t bytes, uint32_t now)
 {
-    kept_block block = {base, bytes, freehold__port_milliseconds()};
+    kept_block block = {base, bytes, now};
     freehold__large_block evicted = {0, 0};
     size_t largest = bytes;
     for (unsigned i = 0; i < large->kept_count;) {
@@ -317,7 +318,7 @@ void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, 
     return (void *)block.base;
 }
 
-size_t freehold__large_free(freehold__large *large, void *base)
+size_t freehold__large_free(freehold__large *large, void *base, uint32_t now)
 {
     take(large);
     freehold__large_block *found = find(large, (uintptr_t)base);
@@ -331,7 +332,7 @@ size_t freehold__large_free(freehold__large *large, void *base)
     add_events(&large->frees, 1);
     freehold__large_block evicted = {(uintptr_t)base, bytes};
     if (large->retain != FREEHOLD__RETAIN_IMMEDIATE)
-        evicted = keep(large, (uintptr_t)base, bytes);
+        evicted = keep(large, (uintptr_t)base, bytes, now);
     drop(large);
     if (evicted.base != 0)
         freehold__port_unmap((void *)evicted.base, evicted.bytes);

@@ -45,8 +45,8 @@ typedef struct freehold__large {
 /* NULL when the port refuses or the size does not fit. *zeroed: the block is known to read zero. */
 void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, bool *zeroed);
 
-/* Bytes that were freed; 0 when no large block starts there. */
-size_t freehold__large_free(freehold__large *large, void *base);
+/* Bytes that were freed; 0 when no large block starts there. `now`: the port's milliseconds. */
+size_t freehold__large_free(freehold__large *large, void *base, uint32_t now);
 
 /* Size of the block that starts there; 0 when none does. */
 size_t freehold__large_size(freehold__large *large, const void *base);

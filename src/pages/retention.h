@@ -17,8 +17,9 @@
 
 #define FREEHOLD__OLD_AFTER     500u /* milliseconds */
 #define FREEHOLD__RETAIN_FLOOR  ((size_t)4 * 1024 * 1024)
-#define FREEHOLD__RETAIN_SHARE  8    /* one part in this many of what is live */
-#define FREEHOLD__RETAIN_PERIOD 125u /* milliseconds between two looks at the clock's work */
+#define FREEHOLD__RETAIN_SHARE  8      /* one part in this many of what is live */
+#define FREEHOLD__RETAIN_PERIOD 125u   /* milliseconds between two looks at the clock's work */
+#define FREEHOLD__CLOCK_LEEWAY  60000u /* that a thread may have waited since it read the clock */
 
 typedef enum freehold__retain {
     FREEHOLD__RETAIN_DECAY,    /* the policy above */
@@ -26,9 +27,19 @@ typedef enum freehold__retain {
     FREEHOLD__RETAIN_IMMEDIATE /* nothing is kept: for tests, and for those who count every page */
 } freehold__retain;
 
+/*
+ * Whether `least` milliseconds have passed from `before` to `now`. Each was read from the clock by
+ * some thread before it got the lock: so `now` may be the earlier one, which is not a lap of the
+ * clock.
+ */
+static inline bool freehold__has_passed(uint32_t now, uint32_t before, uint32_t least)
+{
+    return now - before + FREEHOLD__CLOCK_LEEWAY >= least + FREEHOLD__CLOCK_LEEWAY;
+}
+
 static inline bool freehold__is_old(uint32_t now, uint32_t freed_at)
 {
-    return now - freed_at >= FREEHOLD__OLD_AFTER;
+    return freehold__has_passed(now, freed_at, FREEHOLD__OLD_AFTER);
 }
 
 /* How much old memory may stay beside `live` bytes in use. */

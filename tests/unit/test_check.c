@@ -90,8 +90,8 @@ static void build(void)
     void *block[6];
     for (unsigned i = 0; i < 6; i++)
         block[i] = freehold__large_alloc(&heap.pages.large, 600000 + 100000 * i, 16, &zeroed);
-    freehold__large_free(&heap.pages.large, block[1]);
-    freehold__large_free(&heap.pages.large, block[4]);
+    freehold__large_free(&heap.pages.large, block[1], 0);
+    freehold__large_free(&heap.pages.large, block[4], 0);
 
     for (unsigned i = 0; i < 40; i++)
         take(parked, 700);
