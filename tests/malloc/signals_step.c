@@ -209,7 +209,7 @@ __attribute__((constructor)) static void before_main(void)
 int main(void)
 {
     setvbuf(stdout, NULL, _IONBF, 0);
-    alarm(60); /* ends it if it waits for itself */
+    alarm(250); /* ends it if it waits for itself */
     freehold_set_fatal_handler(note);
     for (int i = 0; i < 10; i++) /* slots that nobody else here asks for */
         slot = malloc(120);
