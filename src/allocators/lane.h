@@ -294,6 +294,17 @@ static inline bool freehold__stays(size_t have, size_t bytes)
     return bytes <= have && (bytes >= have / 2 || have == FREEHOLD__MIN_ALIGN);
 }
 
+/*
+ * A block that grows beyond this goes to the large ones, before its size sends it there: it will
+ * grow again, and there it then seldom needs a copy. (Slots need one for every class on the way.)
+ */
+#define FREEHOLD__GROWN_MIN ((size_t)128 * 1024)
+
+static inline bool freehold__grows_large(size_t have, size_t bytes)
+{
+    return bytes > FREEHOLD__GROWN_MIN && bytes > have && have >= FREEHOLD__GROWN_MIN / 2;
+}
+
 /* Resizes a live allocation (bytes > 0) without a copy; NULL: it is as it was, and must be moved
  * for that. */
 static inline void *freehold__heap_remap(
@@ -301,7 +312,7 @@ static inline void *freehold__heap_remap(
 {
     if (freehold__stays(found.bytes, bytes))
         return pointer;
-    return found.slab == NULL && bytes > FREEHOLD__SLOT_MAX
+    return found.slab == NULL && (bytes > FREEHOLD__SLOT_MAX || bytes > found.bytes)
                ? freehold__large_resize(&heap->pages.large, pointer, bytes)
                : NULL;
 }

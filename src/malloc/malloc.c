@@ -69,7 +69,9 @@ FREEHOLD__EXPORT void *FREEHOLD__ENTRY(calloc)(size_t count, size_t size)
 
 static void *move(void *pointer, size_t have, size_t bytes, const char *function)
 {
-    void *moved = freehold__allocate(bytes);
+    void *moved = freehold__unlikely(freehold__grows_large(have, bytes))
+                      ? freehold__allocate_growing(bytes)
+                      : freehold__allocate(bytes);
     if (moved == NULL)
         return NULL;
     memcpy(moved, pointer, have < bytes ? have : bytes);

@@ -217,6 +217,14 @@ void *freehold__allocate_aligned(size_t bytes, size_t align)
     return block != NULL ? block : out_of_memory();
 }
 
+void *freehold__allocate_growing(size_t bytes)
+{
+    bool zeroed;
+    void *block = freehold__large_alloc(
+        &freehold__process_heap.pages.large, bytes, FREEHOLD__MIN_ALIGN, &zeroed);
+    return freehold__likely(block != NULL) ? block : freehold__allocate(bytes);
+}
+
 void freehold__free_event(freehold__slab *slab)
 {
     int saved = errno;

@@ -42,6 +42,9 @@ __attribute__((noinline)) void *freehold__allocate_refill(
 /* align > 16, a power of two. */
 void *freehold__allocate_aligned(size_t bytes, size_t align);
 
+/* For a block that grows (freehold__grows_large): a large block, whatever its size. */
+void *freehold__allocate_growing(size_t bytes);
+
 /* What the fast path of free leaves, misuse included. errno is kept. */
 void freehold__free_slow(void *pointer, const char *function);
 void freehold__free_event(freehold__slab *slab);

@@ -171,13 +171,15 @@ static unsigned kept_oldest(const freehold__large *large)
     return oldest;
 }
 
-/* Cuts `bytes` off the front of a kept block, or takes it whole when the rest is small. Returns
- * what was taken. */
-static size_t kept_cut(freehold__large *large, unsigned index, size_t bytes)
+/*
+ * Cuts `bytes` off the front of a kept block, for a block that then has `whole` bytes; or takes it
+ * whole when the rest is small beside that. Returns what was taken.
+ */
+static size_t kept_cut(freehold__large *large, unsigned index, size_t bytes, size_t whole)
 {
     kept_block *k = &large->kept[index];
-    size_t taken = k->bytes;
-    if (taken - bytes < FREEHOLD__LARGE_REST || taken - bytes < bytes / 8) {
+    size_t taken = k->bytes, rest = taken - bytes;
+    if (rest < bytes / 8 || (rest < whole / 8 && rest < FREEHOLD__LARGE_REST)) {
         kept_remove(large, index);
         return taken;
     }
@@ -200,17 +202,17 @@ static bool take_kept(
     if (best == large->kept_count)
         return false;
     result->base = large->kept[best].base;
-    result->bytes = kept_cut(large, best, bytes);
+    result->bytes = kept_cut(large, best, bytes, bytes);
     return true;
 }
 
-/* Takes bytes from the kept block that starts where `end` says; returns how many: at least `bytes`,
- * or 0. */
-static size_t take_behind(freehold__large *large, uintptr_t end, size_t bytes)
+/* Takes bytes from the kept block behind a live one; returns how many: at least `bytes`, or 0. */
+static size_t take_behind(freehold__large *large, const freehold__large_block *live, size_t bytes)
 {
+    uintptr_t end = live->base + live->bytes;
     for (unsigned i = 0; i < large->kept_count; i++)
         if (large->kept[i].base == end && large->kept[i].bytes >= bytes)
-            return kept_cut(large, i, bytes);
+            return kept_cut(large, i, bytes, live->bytes + bytes);
     return 0;
 }
 
@@ -361,7 +363,7 @@ static size_t growth_target(size_t old_bytes, size_t bytes)
 /* Takes what the block lacks from a kept one behind it. Under the lock. */
 static bool grow_found(freehold__large *large, freehold__large_block *found, size_t exact)
 {
-    size_t old = found->bytes, more = take_behind(large, found->base + old, exact - old);
+    size_t old = found->bytes, more = take_behind(large, found, exact - old);
     if (more == 0)
         return false;
     found->bytes = old + more;

@@ -20,8 +20,8 @@
 
 #define FREEHOLD__LARGE_KEPT     64                         /* blocks */
 #define FREEHOLD__LARGE_KEPT_MAX ((size_t)64 * 1024 * 1024) /* bytes: a longer block is not kept */
-/* What is left of a kept block is worth keeping apart from here on; less goes along with the
- * request. */
+/* What is left of a kept block is worth keeping apart from here on, or from an eighth of the
+ * request; less goes along with that. */
 #define FREEHOLD__LARGE_REST ((size_t)64 * 1024)
 
 typedef struct freehold__large_block {
