@@ -244,7 +244,8 @@ void freehold__heap_tend_at(freehold__heap *heap, freehold__lane *lane, uint32_t
  * thread, or NULL. */
 bool freehold__heap_trim(freehold__heap *heap, freehold__lane *mine);
 
-/* A large block; before it says no, everything that is free goes back. `mine` as above. */
+/* A large block; before it says no, everything that is free goes back. `mine` as above, `zeroed` as
+ * for freehold__large_alloc. */
 void *freehold__heap_large(
     freehold__heap *heap, freehold__lane *mine, size_t bytes, size_t align, bool *zeroed);
 

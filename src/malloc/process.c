@@ -145,12 +145,10 @@ static freehold__lane *own_lane(void)
 
 static void *allocate_large(size_t bytes, size_t align)
 {
-    bool zeroed;
     if (bytes > PTRDIFF_MAX || align > PTRDIFF_MAX)
         return NULL; /* whatever is given back, this will not fit */
     start_once();
-    return freehold__heap_large(
-        &freehold__process_heap, freehold__thread_lane, bytes, align, &zeroed);
+    return freehold__heap_large(&freehold__process_heap, freehold__thread_lane, bytes, align, NULL);
 }
 
 static void *out_of_memory(void)
@@ -219,9 +217,8 @@ void *freehold__allocate_aligned(size_t bytes, size_t align)
 
 void *freehold__allocate_growing(size_t bytes)
 {
-    bool zeroed;
     void *block = freehold__large_alloc(
-        &freehold__process_heap.pages.large, bytes, FREEHOLD__MIN_ALIGN, &zeroed);
+        &freehold__process_heap.pages.large, bytes, FREEHOLD__MIN_ALIGN, NULL);
     return freehold__likely(block != NULL) ? block : freehold__allocate(bytes);
 }
 

@@ -291,33 +291,72 @@ static void admit(freehold__large *large, freehold__large_block block)
     add_events(&large->allocations, 1);
 }
 
-void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, bool *zeroed)
+/*
+ * Takes out the largest kept block when it is at least half of a request that none of them holds:
+ * to be resized, so that its memory comes along, and is not resident beside the request's.
+ */
+static freehold__large_block take_to_resize(freehold__large *large, size_t bytes)
 {
-    size_t mapped;
-    if (!freehold__round_up_checked(bytes, freehold__port_page_size(), &mapped) ||
-        mapped > PTRDIFF_MAX)
-        return NULL;
-
     freehold__large_block block = {0, 0};
-    take(large);
-    bool reserved = reserve_entry(large);
-    bool kept = reserved && take_kept(large, mapped, align, &block);
-    if (kept)
-        admit(large, block);
-    else if (reserved)
-        large->count++; /* promises the entry that the mapping below will need */
-    drop(large);
-    *zeroed = !kept;
-    if (kept || !reserved)
-        return (void *)block.base;
+    unsigned largest = 0;
+    for (unsigned i = 1; i < large->kept_count; i++)
+        if (large->kept[i].bytes > large->kept[largest].bytes)
+            largest = i;
+    if (large->kept_count != 0 && large->kept[largest].bytes >= bytes / 2) {
+        block = (freehold__large_block){large->kept[largest].base, large->kept[largest].bytes};
+        kept_remove(large, largest);
+    }
+    return block;
+}
 
-    block = (freehold__large_block){(uintptr_t)freehold__port_map(mapped, align), mapped};
+/* Without the lock: what was taken out, resized, or new address space. base is 0 on failure. */
+static freehold__large_block map_block(freehold__large_block old, size_t bytes, size_t align)
+{
+    void *base = NULL;
+    if (old.base != 0) {
+        base = freehold__port_remap((void *)old.base, old.bytes, bytes);
+        if (base == NULL)
+            freehold__port_unmap((void *)old.base, old.bytes);
+    }
+    if (base == NULL)
+        base = freehold__port_map(bytes, align);
+    return (freehold__large_block){(uintptr_t)base, bytes};
+}
+
+/* What none of the kept blocks holds. The entry is promised meanwhile. */
+static void *alloc_mapped(
+    freehold__large *large, freehold__large_block old, size_t bytes, size_t align)
+{
+    freehold__large_block block = map_block(old, bytes, align);
     take(large);
     large->count--;
     if (block.base != 0)
         admit(large, block);
     drop(large);
     return (void *)block.base;
+}
+
+void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, bool *zeroed)
+{
+    size_t mapped, page = freehold__port_page_size();
+    if (!freehold__round_up_checked(bytes, page, &mapped) || mapped > PTRDIFF_MAX)
+        return NULL;
+
+    freehold__large_block block = {0, 0}, old = {0, 0};
+    take(large);
+    bool reserved = reserve_entry(large);
+    bool kept = reserved && take_kept(large, mapped, align, &block);
+    if (kept) {
+        admit(large, block);
+    } else if (reserved) {
+        large->count++; /* promises the entry that the mapping below will need */
+        if (zeroed == NULL && align <= page)
+            old = take_to_resize(large, mapped);
+    }
+    drop(large);
+    if (zeroed != NULL)
+        *zeroed = !kept;
+    return kept || !reserved ? (void *)block.base : alloc_mapped(large, old, mapped, align);
 }
 
 size_t freehold__large_free(freehold__large *large, void *base, uint32_t now)

@@ -8,7 +8,7 @@
  * made under it grow the table and remap a block.
  *
  * A freed block is kept for a while, merged with kept neighbours. A request takes the best fit of
- * what is kept, and leaves the rest there; a block that grows takes it back from a kept neighbour
+ * what is kept, and leaves the rest there, or has the largest resized; a block that grows takes it back from a kept neighbour
  * behind it before it asks the system. Cost: O(1), plus the walk over at most FREEHOLD__LARGE_KEPT
  * entries.
  */
@@ -18,8 +18,8 @@
 #include "pages/retention.h"
 #include "port/port.h"
 
-#define FREEHOLD__LARGE_KEPT     64                         /* blocks */
-#define FREEHOLD__LARGE_KEPT_MAX ((size_t)64 * 1024 * 1024) /* bytes: a longer block is not kept */
+#define FREEHOLD__LARGE_KEPT     64                          /* blocks */
+#define FREEHOLD__LARGE_KEPT_MAX ((size_t)128 * 1024 * 1024) /* bytes: a longer block is not kept */
 /* What is left of a kept block is worth keeping apart from here on, or from an eighth of the
  * request; less goes along with that. */
 #define FREEHOLD__LARGE_REST ((size_t)64 * 1024)
@@ -42,7 +42,8 @@ typedef struct freehold__large {
     _Atomic uint64_t allocations, frees, purged_bytes;
 } freehold__large;
 
-/* NULL when the port refuses or the size does not fit. *zeroed: the block is known to read zero. */
+/* NULL when the port refuses or the size does not fit. *zeroed: the block is known to read zero;
+ * `zeroed` is NULL where nobody asks. */
 void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, bool *zeroed);
 
 /* Bytes that were freed; 0 when no large block starts there. `now`: the port's milliseconds. */

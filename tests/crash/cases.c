@@ -22,7 +22,7 @@ void *case_other;
 #define BIG           100000 /* of class 114688, 2 slots */
 #define SINGLE        400000 /* of class 458752, one slot */
 #define LARGE         ((size_t)1 << 20)
-#define HUGE          ((size_t)100 << 20) /* not kept when it is freed */
+#define HUGE          ((size_t)200 << 20) /* not kept when it is freed */
 #define SECTION       ((uintptr_t)32 << 20)
 #define SECTION_STATE ((uintptr_t)64 << 10)
 #define SECTION_USERS ((uintptr_t)2 << 20)

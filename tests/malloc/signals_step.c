@@ -128,7 +128,7 @@ static void large_pair(void)
 
 static void large_mapped(void)
 {
-    void *block = malloc(100 * MIB); /* none like it is kept, before or after */
+    void *block = malloc(200 * MIB); /* none like it is kept, before or after */
     CHECK(block != NULL);
     free(block);
 }
@@ -142,7 +142,7 @@ static void large_resized(void)
     CHECK(malloc_usable_size(block) >= 3 * MIB / 2);
     free(block);
     free(aligned_alloc(2 * MIB, 2 * MIB));
-    free(calloc(1, 90 * MIB));
+    free(calloc(1, 190 * MIB));
 }
 
 static void *many[70];

@@ -158,6 +158,35 @@ static void kept_blocks_merge_and_are_cut(void **state)
     fresh(NULL);
 }
 
+/* A request that no kept block holds has the largest one resized, if that is half of it or more;
+ * but not where zeroes are asked for. */
+static void kept_blocks_are_resized_for_more(void **state)
+{
+    UNUSED_STATE(state);
+    bool zeroed;
+    size_t mib = (size_t)1 << 20;
+    char *small = take(mib, 16), *beside = take(mib, 16), *old = take(3 * mib, 16);
+    fill(old, 3 * mib, 5);
+    give(small);
+    give(old);
+    char *fresh = freehold__large_alloc(&large, 4 * mib, 16, &zeroed);
+    assert_true(zeroed && reads_zero(fresh, 4 * mib));
+    assert_int_equal(large.kept_bytes, 4 * mib);
+    char *much = freehold__large_alloc(&large, 7 * mib, 16, NULL); /* 3 are less than half of it */
+    assert_int_equal(large.kept_bytes, 4 * mib);
+    char *more = freehold__large_alloc(&large, 5 * mib, 16, NULL);
+    assert_int_equal(large.kept_bytes, mib);
+    assert_int_equal(freehold__large_size(&large, more), 5 * mib);
+    CHECK(filled_as(more, 3 * mib, 3 * mib, 5));
+    more[5 * mib - 1] = 1;
+    sound();
+    char *aligned = freehold__large_alloc(&large, 3 * mib / 2, 2 * mib, NULL);
+    assert_int_equal(large.kept_bytes, mib); /* what is resized may move to any page */
+    assert_int_equal(large.count, 5);
+    CHECK(much != NULL && aligned != NULL && beside != NULL);
+    sound();
+}
+
 static void old_blocks_go_and_young_ones_stay(void **state)
 {
     UNUSED_STATE(state);
@@ -338,6 +367,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(impossible_sizes_are_refused, fresh, release),
         cmocka_unit_test_setup_teardown(what_was_freed_is_used_again, fresh, release),
         cmocka_unit_test_setup_teardown(kept_blocks_merge_and_are_cut, fresh, release),
+        cmocka_unit_test_setup_teardown(kept_blocks_are_resized_for_more, fresh, release),
         cmocka_unit_test_setup_teardown(old_blocks_go_and_young_ones_stay, fresh, release),
         cmocka_unit_test_setup_teardown(many_kept_blocks_are_bounded, fresh, release),
         cmocka_unit_test_setup_teardown(growth_keeps_contents, fresh, release),
