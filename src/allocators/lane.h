@@ -57,6 +57,7 @@ typedef struct freehold__lane {
     uint64_t lifted;                    /* slots ever lifted: allocations, and those still lifted */
     _Atomic(freehold__slab *) raced;    /* a double free found by a merge, not yet reported */
     unsigned raced_slot;
+    freehold__large_memo large_memo; /* owner's thread */
 } freehold__lane;
 
 /* A heap: pages, and the lanes that share them. */

@@ -79,6 +79,24 @@ static void *move(void *pointer, size_t have, size_t bytes, const char *function
     return moved;
 }
 
+/* The size of a large block that this thread has looked up last, if that is the one; else 0. */
+static size_t remembered(const void *pointer)
+{
+    return freehold__large_remembered(
+        &heap()->pages.large, &freehold__thread_lane->large_memo, pointer);
+}
+
+/* As freehold__heap_find, and the next look at a large block needs no lock. */
+static freehold__found find_and_remember(const void *pointer)
+{
+    uint64_t before = heap()->pages.large.changes;
+    freehold__found found = freehold__heap_find(heap(), pointer);
+    freehold__lane *lane = freehold__thread_lane;
+    if (found.slab == NULL && found.bytes != 0 && lane->heap != NULL)
+        lane->large_memo = (freehold__large_memo){pointer, found.bytes, before};
+    return found;
+}
+
 /* The size of a live block that must move, or 0: it has been resized where it is (*resized). */
 static size_t resize_in_place(void *pointer, size_t bytes, const char *function, void **resized)
 {
@@ -87,7 +105,11 @@ static size_t resize_in_place(void *pointer, size_t bytes, const char *function,
         *resized = pointer;
         return freehold__stays(own, bytes) ? 0 : own;
     }
-    freehold__found found = freehold__heap_find(heap(), pointer);
+    if (freehold__stays(remembered(pointer), bytes)) {
+        *resized = pointer;
+        return 0;
+    }
+    freehold__found found = find_and_remember(pointer);
     if (freehold__unlikely(found.bytes == 0))
         freehold__heap_misuse(heap(), function, pointer);
     *resized = freehold__heap_remap(heap(), found, pointer, bytes);

@@ -30,6 +30,21 @@ bool freehold__large_interrupted(const freehold__large *large)
     return freehold__lock_is_mine(&large->lock);
 }
 
+/* ---- counters ---------------------------------------------------------------------------------- */
+
+/* Their writers hold the lock: a load and a store, where += would be a locked instruction. */
+static void add_bytes(_Atomic size_t *bytes, size_t more)
+{
+    size_t before = atomic_load_explicit(bytes, memory_order_relaxed);
+    atomic_store_explicit(bytes, before + more, memory_order_relaxed);
+}
+
+static void add_events(_Atomic uint64_t *events, uint64_t more)
+{
+    uint64_t before = atomic_load_explicit(events, memory_order_relaxed);
+    atomic_store_explicit(events, before + more, memory_order_relaxed);
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static size_t home(const freehold__large *large, uintptr_t base)
@@ -72,6 +87,12 @@ static void take_out(freehold__large *large, freehold__large_block *block)
     }
     large->table[hole].base = 0;
     large->count--;
+}
+
+/* A live block has ended, or is about to get another size. */
+static void count_change(freehold__large *large)
+{
+    add_events(&large->changes, 1);
 }
 
 static size_t table_bytes(size_t capacity)
@@ -132,19 +153,6 @@ static bool reserve_entry(freehold__large *large)
 }
 
 /* ---- accounting, under the lock -------------------------------------------------------------- */
-
-/* Their writers hold the lock: a load and a store, where += would be a locked instruction. */
-static void add_bytes(_Atomic size_t *bytes, size_t more)
-{
-    size_t before = atomic_load_explicit(bytes, memory_order_relaxed);
-    atomic_store_explicit(bytes, before + more, memory_order_relaxed);
-}
-
-static void add_events(_Atomic uint64_t *events, uint64_t more)
-{
-    uint64_t before = atomic_load_explicit(events, memory_order_relaxed);
-    atomic_store_explicit(events, before + more, memory_order_relaxed);
-}
 
 static void count_live(freehold__large *large, size_t more, size_t less)
 {
@@ -369,6 +377,7 @@ size_t freehold__large_free(freehold__large *large, void *base, uint32_t now)
     }
     size_t bytes = found->bytes;
     take_out(large, found);
+    count_change(large);
     count_live(large, 0, bytes);
     add_events(&large->frees, 1);
     freehold__large_block evicted = {(uintptr_t)base, bytes};
@@ -399,13 +408,18 @@ static size_t growth_target(size_t old_bytes, size_t bytes)
     return bytes > old_bytes && roomy > bytes && roomy <= PTRDIFF_MAX ? roomy : bytes;
 }
 
-/* Takes what the block lacks from a kept one behind it. Under the lock. */
+/* Takes what the block lacks, and room for more if there is, from a kept one behind it. Under the
+ * lock. */
 static bool grow_found(freehold__large *large, freehold__large_block *found, size_t exact)
 {
-    size_t old = found->bytes, more = take_behind(large, found, exact - old);
+    size_t old = found->bytes, room = freehold__round_up(exact / 16, freehold__port_page_size());
+    size_t more = take_behind(large, found, exact - old + room);
+    if (more == 0)
+        more = take_behind(large, found, exact - old);
     if (more == 0)
         return false;
     found->bytes = old + more;
+    count_change(large);
     count_live(large, old + more, old);
     return true;
 }
@@ -424,6 +438,7 @@ static void *resize_found(freehold__large *large, freehold__large_block *found, 
     }
     if (moved != NULL) {
         take_out(large, found);
+        count_change(large);
         put(large, (uintptr_t)moved, bytes);
         count_live(large, bytes, old);
     }
@@ -459,6 +474,7 @@ bool freehold__large_resize_in_place(freehold__large *large, void *base, size_t 
         rest = found->bytes - exact;
         count_live(large, exact, found->bytes);
         found->bytes = exact;
+        count_change(large);
     }
     drop(large);
     if (rest != 0)

@@ -40,7 +40,18 @@ typedef struct freehold__large {
     freehold__retain retain;
     _Atomic size_t live_bytes, kept_bytes, peak_bytes;
     _Atomic uint64_t allocations, frees, purged_bytes;
+    _Atomic uint64_t changes; /* of live blocks: how often one has ended, or got another size */
 } freehold__large;
+
+/*
+ * What a thread has looked up last. It holds while no live block has changed since: whatever the
+ * program has put in order before a look has also counted `changes` before it.
+ */
+typedef struct freehold__large_memo {
+    const void *base;
+    size_t bytes;
+    uint64_t changes;
+} freehold__large_memo;
 
 /* NULL when the port refuses or the size does not fit. *zeroed: the block is known to read zero;
  * `zeroed` is NULL where nobody asks. */
@@ -51,6 +62,16 @@ size_t freehold__large_free(freehold__large *large, void *base, uint32_t now);
 
 /* Size of the block that starts there; 0 when none does. */
 size_t freehold__large_size(freehold__large *large, const void *base);
+
+/* The same, if the memo knows; else 0. No lock. */
+static inline size_t freehold__large_remembered(
+    const freehold__large *large, const freehold__large_memo *memo, const void *base)
+{
+    return memo->base == base &&
+                   memo->changes == atomic_load_explicit(&large->changes, memory_order_acquire)
+               ? memo->bytes
+               : 0;
+}
 
 /* Resizes; may move, keeps contents. NULL: the block is as it was (or there is none). */
 void *freehold__large_resize(freehold__large *large, void *base, size_t bytes);

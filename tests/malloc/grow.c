@@ -6,8 +6,11 @@
  */
 #define _GNU_SOURCE 1
 #include <malloc.h>
+#include <pthread.h>
+#include <setjmp.h>
 
 #include "check.h"
+#include "freehold/fatal.h"
 
 #define KIB ((size_t)1024)
 
@@ -34,8 +37,57 @@ static void appended(size_t step, size_t limit, uint64_t tag)
     free_sized(block, limit);
 }
 
+static jmp_buf back;
+static freehold_misuse reported;
+
+static void note(const freehold_report *report)
+{
+    reported = report->kind;
+    longjmp(back, 1);
+}
+
+static int kind_of_realloc(void *pointer, size_t bytes)
+{
+    if (setjmp(back) != 0)
+        return (int)reported;
+    (void)!realloc(pointer, bytes);
+    return -1;
+}
+
+static void *free_elsewhere(void *block)
+{
+    free(block);
+    return NULL;
+}
+
+/* What a thread remembers of the large block that it has resized last is not true for ever. */
+static void not_remembered_too_long(void)
+{
+    freehold_fatal_handler before = freehold_set_fatal_handler(note);
+    char *block = malloc(3000 * KIB);
+    for (int i = 0; i < 3; i++)
+        CHECK(realloc(block, 2900 * KIB) == block);
+    free(block);
+    CHECK(kind_of_realloc(block, 2900 * KIB) == FREEHOLD_DOUBLE_FREE);
+
+    CHECK((block = malloc(3000 * KIB)) != NULL);
+    for (int i = 0; i < 3; i++)
+        CHECK(realloc(block, 2900 * KIB) == block);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, free_elsewhere, block) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(kind_of_realloc(block, 2900 * KIB) == FREEHOLD_DOUBLE_FREE);
+
+    char *less = malloc(1000 * KIB); /* there again, and shorter */
+    CHECK(less == block && malloc_usable_size(less) < 1200 * KIB);
+    CHECK((less = realloc(less, 2900 * KIB)) != NULL && malloc_usable_size(less) >= 2900 * KIB);
+    free(less);
+    freehold_set_fatal_handler(before);
+}
+
 int main(void)
 {
+    not_remembered_too_long();
     for (unsigned round = 0; round < 3; round++) {
         appended(KIB, 1024 * KIB, round);
         appended(100 * KIB, 4000 * KIB, round + 7);

@@ -151,11 +151,40 @@ static void kept_blocks_merge_and_are_cut(void **state)
         assert_ptr_equal(front, whole);
         assert_int_equal(freehold__large_kept_at(&large, whole + mib + 5).bytes, 2 * mib);
         assert_ptr_equal(freehold__large_resize(&large, front, 2 * mib), whole);
-        assert_int_equal(large.kept_bytes, mib);
+        assert_int_equal(large.kept_bytes, mib - 2 * mib / 16); /* it gets some room */
+        assert_ptr_equal(freehold__large_resize(&large, front, 3 * mib), whole);
+        assert_int_equal(large.kept_bytes, 0); /* as much as there is */
         sound();
         freehold__large_release(&large);
     }
     fresh(NULL);
+}
+
+/* A memo tells what it was told, until any block ends or changes. */
+static void what_changes_is_not_remembered(void **state)
+{
+    UNUSED_STATE(state);
+    char *a = take(1 << 20, 16), *b = take(5 << 20, 16);
+    for (unsigned change = 0; change < 4; change++) {
+        freehold__large_memo memo = {b, freehold__large_size(&large, b), large.changes};
+        assert_int_equal(freehold__large_remembered(&large, &memo, b), memo.bytes);
+        assert_int_equal(freehold__large_remembered(&large, &memo, b + 4096), 0);
+        give(take(1 << 20, 16) + (change == 1 ? 0 : 4096)); /* of which only that one is freed */
+        assert_int_equal(
+            freehold__large_remembered(&large, &memo, b), change == 1 ? 0 : memo.bytes);
+        memo.changes = large.changes;
+        if (change == 0)
+            assert_true(freehold__large_resize_in_place(&large, b, 3 << 20));
+        else if (change == 1)
+            b = freehold__large_resize(&large, b, 30 << 20);
+        else if (change == 2)
+            assert_ptr_equal(freehold__large_resize(&large, b, 2 << 20), b);
+        else
+            give(b);
+        assert_int_equal(freehold__large_remembered(&large, &memo, memo.base), 0);
+        sound();
+    }
+    give(a);
 }
 
 /* A request that no kept block holds has the largest one resized, if that is half of it or more;
@@ -367,6 +396,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(impossible_sizes_are_refused, fresh, release),
         cmocka_unit_test_setup_teardown(what_was_freed_is_used_again, fresh, release),
         cmocka_unit_test_setup_teardown(kept_blocks_merge_and_are_cut, fresh, release),
+        cmocka_unit_test_setup_teardown(what_changes_is_not_remembered, fresh, release),
         cmocka_unit_test_setup_teardown(kept_blocks_are_resized_for_more, fresh, release),
         cmocka_unit_test_setup_teardown(old_blocks_go_and_young_ones_stay, fresh, release),
         cmocka_unit_test_setup_teardown(many_kept_blocks_are_bounded, fresh, release),
