@@ -27,15 +27,14 @@
 
 #include "base/fatal.h"
 
+/*
+ * Not sysconf: the first call of it makes two windows of libc's file resident (its code, and the table
+ * that its switch jumps by), 128 KiB that a small program has no other use for. getpagesize
+ * reads a variable.
+ */
 size_t freehold__port_page_size(void)
 {
-    static _Atomic size_t known;
-    size_t size = atomic_load_explicit(&known, memory_order_relaxed);
-    if (freehold__unlikely(size == 0)) {
-        size = (size_t)sysconf(_SC_PAGESIZE);
-        atomic_store_explicit(&known, size, memory_order_relaxed);
-    }
-    return size;
+    return (size_t)getpagesize();
 }
 
 static void *map_anywhere(void *hint, size_t bytes)
