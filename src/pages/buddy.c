@@ -207,10 +207,14 @@ void freehold__buddy_give(freehold__buddy *buddy, freehold__section *section, un
     }
 }
 
-void freehold__buddy_add(freehold__buddy *buddy, freehold__section *section)
+bool freehold__buddy_add(freehold__buddy *buddy, freehold__section *section)
 {
-    insert_range(buddy, section, FREEHOLD__USER_GRANULE,
-        FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE, (age){0, NULL});
+    unsigned first = section->end;
+    if (first == FREEHOLD__SECTION_GRANULES)
+        return false;
+    section->end = first * 2;
+    insert_range(buddy, section, first, first, (age){0, NULL});
+    return true;
 }
 
 freehold__granule *freehold__buddy_take(freehold__buddy *buddy, unsigned granules)
@@ -262,7 +266,7 @@ static const char *check_free(const freehold__section *section, unsigned at, uns
 static const char *check_block(const freehold__section *section, unsigned at, unsigned length)
 {
     const freehold__granule *block = &section->granule[at];
-    if (length == 0 || at + length > FREEHOLD__SECTION_GRANULES)
+    if (length == 0 || at + length > section->end)
         return "buddy: a block ends outside its section";
     for (unsigned i = 1; i < length; i++)
         if (section->granule[at + i].state != FREEHOLD__GRANULE_INSIDE)
@@ -286,7 +290,10 @@ static const char *check_section(const freehold__section *section, size_t *free,
     for (unsigned i = 0; i < at; i++)
         if (section->map[i] != 0)
             return "page map: a granule that is not for users is in a span";
-    while (at < FREEHOLD__SECTION_GRANULES) {
+    if (section->end < at || section->end > FREEHOLD__SECTION_GRANULES ||
+        (section->end & (section->end - 1)) != 0)
+        return "buddy: the end of what has been added is wrong";
+    while (at < section->end) {
         const freehold__granule *block = &section->granule[at];
         bool is_free = block->state == FREEHOLD__GRANULE_FREE;
         if (!is_free && block->state != FREEHOLD__GRANULE_USED)
@@ -303,6 +310,9 @@ static const char *check_section(const freehold__section *section, size_t *free,
         }
         at += length;
     }
+    for (; at < FREEHOLD__SECTION_GRANULES; at++)
+        if (section->map[at] != 0 || section->granule[at].state != FREEHOLD__GRANULE_INSIDE)
+            return "buddy: a granule is in use that was never added";
     return NULL;
 }
 

@@ -19,7 +19,8 @@
 
 #include "pages/section.h"
 
-#define FREEHOLD__ORDERS 12 /* 2^11 granules = 16 MiB is the largest block of a section */
+#define FREEHOLD__ORDERS    12 /* 2^11 granules = 16 MiB is the largest block of a section */
+#define FREEHOLD__BLOCK_MAX (1u << (FREEHOLD__ORDERS - 1))
 
 typedef struct freehold__buddy {
     freehold__granule *first[FREEHOLD__ORDERS], *last[FREEHOLD__ORDERS];
@@ -28,8 +29,12 @@ typedef struct freehold__buddy {
     size_t free, dirty;                 /* granules */
 } freehold__buddy;
 
-/* Adds the user part of a fresh section, all of it clean. */
-void freehold__buddy_add(freehold__buddy *buddy, freehold__section *section);
+/*
+ * Adds the next part of a fresh section, which is clean; false when all of it has been added. The parts are
+ * the natural blocks of its user part: 2, 4, 8, 16 MiB. One at a time, because each free block
+ * costs a page of granule structs.
+ */
+bool freehold__buddy_add(freehold__buddy *buddy, freehold__section *section);
 
 /* Takes `granules` (1 to 2^11) that start at a multiple of the next power of two; NULL when there
  * are none. */

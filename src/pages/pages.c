@@ -14,8 +14,14 @@ static bool add_section(freehold__pages *pages)
     section->next = pages->sections;
     pages->sections = section;
     pages->mapped += FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE;
-    freehold__buddy_add(&pages->buddy, section);
-    return true;
+    return freehold__buddy_add(&pages->buddy, section);
+}
+
+/* More free granules: the next part of the newest section, or of a new one. */
+static bool add_memory(freehold__pages *pages)
+{
+    return (pages->sections != NULL && freehold__buddy_add(&pages->buddy, pages->sections)) ||
+           add_section(pages);
 }
 
 /* The descriptor of a span's first granule: its own for ever, so that it keeps its type. */
@@ -47,7 +53,7 @@ freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules)
     freehold__span span = {0, NULL, false};
     freehold__lock_take(&pages->lock);
     freehold__granule *first = freehold__buddy_take(&pages->buddy, granules);
-    if (first == NULL && add_section(pages))
+    while (first == NULL && granules <= FREEHOLD__BLOCK_MAX && add_memory(pages))
         first = freehold__buddy_take(&pages->buddy, granules);
     if (first != NULL) {
         freehold__section *section = freehold__granule_section(first);
@@ -188,7 +194,7 @@ void freehold__pages_walk(freehold__pages *pages,
     freehold__lock_take(&pages->lock);
     for (freehold__section *section = pages->sections; section != NULL; section = section->next) {
         unsigned at = FREEHOLD__USER_GRANULE;
-        while (at < FREEHOLD__SECTION_GRANULES) {
+        while (at < section->end) {
             freehold__granule *block = &section->granule[at];
             if (block->state == FREEHOLD__GRANULE_USED) {
                 visit(context, freehold__granule_address(section, at),
@@ -208,7 +214,7 @@ void freehold__pages_walk(freehold__pages *pages,
  * is followed. */
 static const char *check_sections(const freehold__pages *pages)
 {
-    size_t granules = 0;
+    size_t granules = 0, added = 0;
     for (freehold__section *s = pages->sections; s != NULL; s = s->next) {
         if (!freehold__page_map_has((uintptr_t)s) || freehold__section_at((uintptr_t)s) != s)
             return "pages: a section is not in the page map";
@@ -218,10 +224,14 @@ static const char *check_sections(const freehold__pages *pages)
             if (s->no_span[i] != 0)
                 return "page map: what stands for no span is not all zero";
         granules += FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE;
+        added += s->end - FREEHOLD__USER_GRANULE;
         if (granules > pages->mapped)
             break;
     }
-    return granules != pages->mapped ? "pages: the count of mapped granules is wrong" : NULL;
+    if (granules != pages->mapped)
+        return "pages: the count of mapped granules is wrong";
+    return pages->used + pages->buddy.free != added ? "pages: used and free granules do not add up"
+                                                    : NULL;
 }
 
 const char *freehold__pages_check(freehold__pages *pages)
@@ -230,8 +240,6 @@ const char *freehold__pages_check(freehold__pages *pages)
     const char *wrong = check_sections(pages);
     if (wrong == NULL)
         wrong = freehold__buddy_check(&pages->buddy, pages->sections);
-    if (wrong == NULL && pages->used + pages->buddy.free != pages->mapped)
-        wrong = "pages: used and free granules do not add up";
     freehold__lock_drop(&pages->lock);
     return wrong != NULL ? wrong : freehold__large_check(&pages->large);
 }

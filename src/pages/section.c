@@ -19,6 +19,7 @@ freehold__section *freehold__section_map(struct freehold__pages *pages)
     freehold__section *section = freehold__section_at(address);
     section->pages = pages;
     section->next_descriptor = FREEHOLD__FIRST_DESCRIPTOR;
+    section->end = FREEHOLD__USER_GRANULE;
     freehold__page_map_set(address, true);
     return section;
 }

@@ -55,14 +55,16 @@ typedef struct freehold__granule {
 typedef struct freehold__section {
     /* Unit 0: what the page map names where there is no span. All zero: no owner, no slots. */
     _Alignas(64) unsigned char no_span[FREEHOLD__DESCRIPTOR];
-    /* Granule -> descriptor, in bytes from the start of the section structure. Written under the
-     * page lock while the span is in nobody's hands; read without one. */
-    uint32_t map[FREEHOLD__SECTION_GRANULES];
-
+    /* What is small is here, in the page where the map of the first granules begins. */
     struct freehold__pages *pages;
     struct freehold__section *next;
     uint32_t next_descriptor;                        /* units */
+    uint32_t end;                                    /* first granule not yet in the buddies */
     uint64_t dirty[FREEHOLD__SECTION_GRANULES / 64]; /* free granules that may be resident */
+
+    /* Granule -> descriptor, in bytes from the start of the section structure. Written under the
+     * page lock while the span is in nobody's hands; read without one. */
+    uint32_t map[FREEHOLD__SECTION_GRANULES];
     freehold__granule granule[FREEHOLD__SECTION_GRANULES];
 } freehold__section;
 
@@ -70,6 +72,8 @@ typedef struct freehold__section {
     ((uint32_t)((sizeof(freehold__section) + FREEHOLD__DESCRIPTOR_UNIT - 1) /                      \
                 FREEHOLD__DESCRIPTOR_UNIT))
 
+_Static_assert((FREEHOLD__USER_GRANULE & (FREEHOLD__USER_GRANULE - 1)) == 0,
+    "a section comes into use in parts, each as long as what is before it");
 _Static_assert(
     FREEHOLD__GUARD + FREEHOLD__FIRST_DESCRIPTOR * FREEHOLD__DESCRIPTOR_UNIT +
             (FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE) * FREEHOLD__DESCRIPTOR <=

@@ -37,7 +37,9 @@ static void add(unsigned which)
     memset(place[which], 0, sizeof *place[which]);
     place[which]->next = sections;
     sections = place[which];
-    freehold__buddy_add(&buddy, place[which]);
+    place[which]->end = FREEHOLD__USER_GRANULE;
+    while (freehold__buddy_add(&buddy, place[which]))
+        continue;
 }
 
 static void begin(unsigned count)

@@ -364,6 +364,7 @@ static void fields_of_pages(void **state)
         FIELD(section, map[FREEHOLD__USER_GRANULE - 1], NUMBER),
         FIELD(section, dirty[dirty / 64], BITS),
         FIELD(section, pages, POINTER),
+        FIELD(section, end, NUMBER),
         FIELD(section, no_span[0], NUMBER),
         FIELD(section, no_span[16], NUMBER),
         CANNOT(free_dirty, freed_at, NUMBER, "any time is right"),
