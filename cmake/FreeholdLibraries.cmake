@@ -12,8 +12,13 @@ set(freehold_fault_source ${PROJECT_SOURCE_DIR}/src/port/fault.c)
 if(NOT EXISTS ${freehold_fault_source})
     set(freehold_fault_source)
 endif()
-set(freehold_core_sources ${freehold_base_sources} ${freehold_port_sources} ${freehold_pages_sources}
-    ${freehold_objects_sources} ${freehold_allocators_sources})
+# What malloc never calls comes last. The kernel makes a file's pages resident in windows of 64 KiB: the headers and
+# the code that every process runs fit into the first one, the rest stays in the file.
+set(freehold_seldom_sources ${freehold_allocators_sources})
+list(FILTER freehold_allocators_sources INCLUDE REGEX "/(lanes?|misuse)\\.c$")
+list(FILTER freehold_seldom_sources EXCLUDE REGEX "/(lanes?|misuse)\\.c$")
+set(freehold_core_sources ${freehold_pages_sources} ${freehold_objects_sources} ${freehold_port_sources}
+    ${freehold_allocators_sources} ${freehold_base_sources} ${freehold_seldom_sources})
 set(malloc_flags -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fexceptions)
 # One pointer of thread-local storage is addressed directly, which glibc's static surplus allows also
 # for a library that dlopen loads.
@@ -52,7 +57,7 @@ function(freehold_drop_in target kind)
     target_link_libraries(${target} PUBLIC Threads::Threads)
 endfunction()
 
-set(drop_in_objects $<TARGET_OBJECTS:freehold_core_objects> $<TARGET_OBJECTS:freehold_malloc_objects>)
+set(drop_in_objects $<TARGET_OBJECTS:freehold_malloc_objects> $<TARGET_OBJECTS:freehold_core_objects>)
 if(FREEHOLD_DROP_IN AND FREEHOLD_SHARED)
     freehold_drop_in(freehold SHARED ${drop_in_objects})
     add_library(freehold::freehold ALIAS freehold)
@@ -60,7 +65,7 @@ if(FREEHOLD_DROP_IN AND FREEHOLD_SHARED)
     set_target_properties(freehold PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
         LINK_DEPENDS ${map})
     target_link_options(freehold PRIVATE
-        -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,--version-script=${map})
+        -Wl,-z,noseparate-code -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,--version-script=${map})
 endif()
 
 # libfreehold.a has one object. From an archive of many, a linker takes only what is missing when it comes by: a C++

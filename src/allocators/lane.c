@@ -8,10 +8,15 @@ freehold__lane freehold__no_lane = {
     .direct = {[0 ... FREEHOLD__DIRECT_MAX / 16] = &freehold__no_lane.bin[0]},
     .bin = {[0 ... FREEHOLD__CLASSES - 1] = {.cur = &freehold__no_word}},
 };
-freehold__lane freehold__past_lane = {
-    .direct = {[0 ... FREEHOLD__DIRECT_MAX / 16] = &freehold__past_lane.bin[0]},
-    .bin = {[0 ... FREEHOLD__CLASSES - 1] = {.cur = &freehold__no_word}},
-};
+freehold__aside freehold__lane freehold__past_lane;
+
+void freehold__past_lane_make(void)
+{
+    for (unsigned i = 0; i < FREEHOLD__CLASSES; i++)
+        freehold__past_lane.bin[i].cur = &freehold__no_word;
+    for (unsigned i = 0; i <= FREEHOLD__DIRECT_MAX / 16; i++)
+        freehold__past_lane.direct[i] = &freehold__past_lane.bin[0];
+}
 
 /* A class that holds less than this makes a full slab rejoin late: the slack is small, and refills
  * get rare. */

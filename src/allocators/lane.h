@@ -79,6 +79,10 @@ typedef struct freehold__heap {
 extern freehold__lane freehold__no_lane __attribute__((visibility("hidden")));
 extern freehold__lane freehold__past_lane __attribute__((visibility("hidden")));
 
+/* Once, before a thread is given it. Not initialised like the other: the loader would have to relocate it, and
+ * its pages would be resident in every process. */
+void freehold__past_lane_make(void);
+
 /* ---- fast paths ------------------------------------------------------------------------------ */
 
 static inline freehold__bin *freehold__lane_bin(freehold__lane *lane, size_t bytes)

@@ -12,6 +12,12 @@
 #define freehold__likely(x)   __builtin_expect(!!(x), 1)
 #define freehold__unlikely(x) __builtin_expect(!!(x), 0)
 #define freehold__cold        __attribute__((cold, noinline))
+/* A constant that every process reads: it lies with the variables that the loader writes, whose page is resident
+ * anyway, and not in a window of the file of its own. */
+#define freehold__near __attribute__((section(".data.rel.ro")))
+/* A zero-filled variable that lies behind all others: large or seldom used, it must not come between those that
+ * share a page. */
+#define freehold__aside __attribute__((common))
 
 /* Index of the lowest set bit; v must not be 0. (As the builtin, but its 64-bit result needs no
  * extension.) */

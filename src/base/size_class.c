@@ -17,7 +17,7 @@
         CLASS((half) / 4 * 7, (half) / 4 * 7 * (count)), CLASS((half)*2, (half)*2 * (count))
 #define KIB 1024
 
-const freehold__size_class freehold__size_classes[FREEHOLD__CLASSES] = {
+freehold__near const freehold__size_class freehold__size_classes[FREEHOLD__CLASSES] = {
     CLASS(16, 8 * KIB),
     CLASS(32, 16 * KIB),
     CLASS(48, 16 * KIB),

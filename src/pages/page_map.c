@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pages/page_map.h"
 
-uint8_t freehold__page_map[FREEHOLD__PAGE_MAP_SIZE];
+freehold__aside uint8_t freehold__page_map[FREEHOLD__PAGE_MAP_SIZE];
 
 void freehold__page_map_set(uintptr_t section_base, bool present)
 {
