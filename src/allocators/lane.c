@@ -421,8 +421,8 @@ static void lift(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab,
 
 /*
  * Goes on with the active slab when half of it is free again, else sends it where it belongs. A
- * fresh slab opens page by page, and opens more only when less than half of what is open is free: a
- * class with few objects touches few pages.
+ * fresh slab opens page by page, and opens more only when less than half of what is open is free,
+ * and no other slab of the class has slots to give: memory that was never touched comes last.
  */
 static bool reuse_active(freehold__lane *lane, freehold__bin *bin)
 {
@@ -433,8 +433,8 @@ static bool reuse_active(freehold__lane *lane, freehold__bin *bin)
         lift(lane, bin, slab, slab->opened);
         return true;
     }
-    if (slab->opened < slab->slots) {
-        lift(lane, bin, slab, freehold__slab_opening(slab, bin->slabs > 1, page()));
+    if (slab->opened < slab->slots && bin->first == NULL) {
+        lift(lane, bin, slab, freehold__slab_opening(slab, page()));
         return true;
     }
     place(lane, slab);
@@ -449,7 +449,7 @@ static void activate(freehold__lane *lane, freehold__bin *bin, freehold__slab *s
     collect_noticed(lane, slab);
     unsigned opened = slab->opened;
     if (freehold__slab_liftable(slab) * 2 < opened || opened == 0)
-        opened = freehold__slab_opening(slab, bin->slabs > 1, page());
+        opened = freehold__slab_opening(slab, page());
     lift(lane, bin, slab, opened);
 }
 

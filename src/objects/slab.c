@@ -48,14 +48,15 @@ void freehold__slab_init(freehold__slab *slab, uintptr_t base, unsigned index, b
 #define OPEN_SLOTS 32u
 #define OPEN_BYTES (16u * 1024)
 
-unsigned freehold__slab_opening(const freehold__slab *slab, bool whole, size_t page)
+unsigned freehold__slab_opening(const freehold__slab *slab, size_t page)
 {
+    bool whole = !slab->zeroed;
     size_t bytes = OPEN_BYTES > page ? OPEN_BYTES : page;
     unsigned more = (unsigned)(page / slab->size), most = (unsigned)(bytes / slab->size);
     if (more < OPEN_SLOTS)
         more = OPEN_SLOTS < most ? OPEN_SLOTS : most;
-    if (more < slab->opened)
-        more = slab->opened;
+    if (more < slab->opened / 2)
+        more = slab->opened / 2;
     if (more == 0)
         more = 1;
     unsigned opened = slab->opened + more;

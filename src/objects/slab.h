@@ -173,8 +173,9 @@ static inline freehold__place freehold__slab_place(const freehold__slab *slab, u
 /* Makes a span of its class into a slab with every slot free; `owner` is published last. */
 void freehold__slab_init(freehold__slab *slab, uintptr_t base, unsigned index, bool zeroed);
 
-/* How many slots to open next: at least a page more, twice as many as before, all when `whole`. */
-unsigned freehold__slab_opening(const freehold__slab *slab, bool whole, size_t page);
+/* How many slots to open next: at least a page more, and half as many again; all when the span may
+ * be resident anyway. */
+unsigned freehold__slab_opening(const freehold__slab *slab, size_t page);
 
 /* Free slots among those that are open. */
 unsigned freehold__slab_liftable(const freehold__slab *slab);

@@ -123,8 +123,9 @@ static void slots_go_round(void **state)
                 char *popped = freehold__bin_pop(&bin);
                 CHECK((popped == NULL) == (how_many(LIFTED) == 0));
                 if (popped == NULL) {
-                    lift_all(
-                        &bin, freehold__slab_opening(&slab, random_below(&random, 4) == 0, 4096));
+                    lift_all(&bin, random_below(&random, 4) == 0
+                                       ? slab.slots
+                                       : freehold__slab_opening(&slab, 4096));
                 } else {
                     unsigned slot = (unsigned)(((uintptr_t)popped - span) / slab.size);
                     CHECK(((uintptr_t)popped - span) % slab.size == 0 && slot_is[slot] == LIFTED);
@@ -238,9 +239,11 @@ static void slabs_open_step_by_step(void **state)
             unsigned steps = 0;
             while (slab.opened < slab.slots) {
                 unsigned before = slab.opened, count;
-                unsigned opened = freehold__slab_opening(&slab, false, page);
+                unsigned opened = freehold__slab_opening(&slab, page);
                 CHECK(opened > before && opened <= slab.slots);
-                CHECK(freehold__slab_opening(&slab, true, page) == slab.slots);
+                slab.zeroed = false; /* resident anyway */
+                CHECK(freehold__slab_opening(&slab, page) == slab.slots);
+                slab.zeroed = true;
                 if (before == 0) /* little memory at first */
                     CHECK(
                         opened == 1 || (size_t)opened * slab.size <= (page > 16384 ? page : 16384));
@@ -286,7 +289,7 @@ static void clean_from_is_never_too_low(void **state)
             } else {
                 bool more = random_below(&random, 4) == 0 || slab.opened == 0;
                 bin.cur = freehold__slab_lift(
-                    &slab, more ? freehold__slab_opening(&slab, false, 4096) : slab.opened, &count);
+                    &slab, more ? freehold__slab_opening(&slab, 4096) : slab.opened, &count);
             }
             if (random_below(&random, 3) != 0 &&
                 freehold__slab_slot_state(&slab, some) == FREEHOLD__SLOT_ALLOCATED)
