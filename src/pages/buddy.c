@@ -217,14 +217,31 @@ bool freehold__buddy_add(freehold__buddy *buddy, freehold__section *section)
     return true;
 }
 
+/*
+ * The shortest block that is long enough; one that is resident, though it may be longer, before one that
+ * is not. NULL when there is none.
+ */
+static freehold__granule *choose(const freehold__buddy *buddy, unsigned order)
+{
+    uint32_t orders = buddy->nonempty >> order << order;
+    if (orders == 0)
+        return NULL;
+    for (uint32_t left = orders; left != 0; left &= left - 1) {
+        freehold__granule *block = buddy->first[freehold__lowest_bit(left)];
+        if (block->dirty != 0)
+            return block;
+    }
+    return buddy->first[freehold__lowest_bit(orders)];
+}
+
 freehold__granule *freehold__buddy_take(freehold__buddy *buddy, unsigned granules)
 {
     freehold__assert(granules >= 1);
     unsigned order = granules == 1 ? 0 : freehold__highest_bit(granules - 1) + 1;
-    if (order >= FREEHOLD__ORDERS || buddy->nonempty >> order == 0)
+    freehold__granule *block = order < FREEHOLD__ORDERS ? choose(buddy, order) : NULL;
+    if (block == NULL)
         return NULL;
-    order += freehold__lowest_bit(buddy->nonempty >> order);
-    freehold__granule *block = buddy->first[order];
+    order = block->order;
     freehold__section *section = freehold__granule_section(block);
     unsigned first = freehold__granule_number(block);
     age when = remove_block(buddy, block);
