@@ -205,12 +205,9 @@ static bool release(freehold__lane *lane, freehold__bin *bin, freehold__slab *sl
     return true;
 }
 
-static freehold__slab *new_slab(freehold__lane *lane, freehold__bin *bin)
+/* A span becomes a slab of the bin's class. */
+static freehold__slab *make_slab(freehold__lane *lane, freehold__bin *bin, freehold__span span)
 {
-    const freehold__size_class *class = &freehold__size_classes[bin->index];
-    freehold__span span = freehold__pages_take(&lane->heap->pages, class->granules);
-    if (span.base == 0)
-        return NULL;
     freehold__slab *slab = span.descriptor;
     freehold__slab_init(slab, span.base, bin->index, span.zeroed);
     slab->state = FREEHOLD__SLAB_FULL;
@@ -224,6 +221,52 @@ static freehold__slab *new_slab(freehold__lane *lane, freehold__bin *bin)
             atomic_store(&slab->remote[w], 0);
     }
     return slab;
+}
+
+static freehold__slab *new_slab(freehold__lane *lane, freehold__bin *bin)
+{
+    size_t granules = freehold__size_classes[bin->index].granules;
+    freehold__span span = freehold__pages_take(&lane->heap->pages, (unsigned)granules);
+    return span.base != 0 ? make_slab(lane, bin, span) : NULL;
+}
+
+/* The class whose empty slab serves the bin best: its span is as long, or up to a quarter longer. */
+static freehold__bin *with_empty(freehold__lane *lane, const freehold__bin *bin)
+{
+    size_t wanted = freehold__size_classes[bin->index].granules, best = wanted + wanted / 4 + 1;
+    freehold__bin *found = NULL;
+    for (unsigned i = 0; i < FREEHOLD__CLASSES; i++) {
+        size_t granules = freehold__size_classes[i].granules;
+        if (lane->bin[i].empty != NULL && granules >= wanted && granules < best) {
+            best = granules;
+            found = &lane->bin[i];
+        }
+    }
+    return found;
+}
+
+/*
+ * An empty slab of another class changes its class, without the page layer and its lock: memory
+ * that is resident is used before other is. As if it went back and came again: it leaves its owner first,
+ * which fails when a notice is on its way.
+ */
+static freehold__slab *convert_empty(freehold__lane *lane, freehold__bin *bin)
+{
+    bool few =
+        freehold__size_classes[bin->index].slots < MANY_SLOTS; /* else the way is shared by many */
+    freehold__bin *other = few && lane->empty_bytes != 0 ? with_empty(lane, bin) : NULL;
+    if (other == NULL)
+        return NULL;
+    freehold__slab *slab = other->empty;
+    unlink_slab(lane, other, slab);
+    uintptr_t mine = (uintptr_t)lane;
+    if (!atomic_compare_exchange_strong_explicit(
+            &slab->owner, &mine, 0, memory_order_seq_cst, memory_order_relaxed)) {
+        push_empty(lane, other, slab);
+        return NULL;
+    }
+    count_slab(lane, other, slab, -1);
+    return make_slab(lane, bin, (freehold__span){slab->base, slab, false});
 }
 
 /* Free slots at which a full slab is worth lifting again. */
@@ -487,8 +530,9 @@ static bool refill_own(freehold__lane *lane, freehold__bin *bin)
 /* From a lane whose thread has exited, or from the page layer. */
 static bool refill_more(freehold__lane *lane, freehold__bin *bin)
 {
-    freehold__slab *slab = NULL;
-    if (atomic_load_explicit(&lane->heap->parked_count, memory_order_relaxed) != 0) {
+    freehold__slab *slab = convert_empty(lane, bin);
+    if (slab == NULL &&
+        atomic_load_explicit(&lane->heap->parked_count, memory_order_relaxed) != 0) {
         freehold__lane_leave(lane); /* no two lanes are locked at once */
         slab = freehold__heap_adopt(lane->heap, lane, bin->index);
         freehold__lane_enter(lane);
