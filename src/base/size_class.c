@@ -9,6 +9,11 @@
 #define DOUBLING(half, span)                                                                       \
     CLASS((half) / 4 * 5, span), CLASS((half) / 4 * 6, span), CLASS((half) / 4 * 7, span),         \
         CLASS((half)*2, span)
+/* Eight classes of one doubling. */
+#define FINE(half, span)                                                                           \
+    CLASS((half) / 8 * 9, span), CLASS((half) / 8 * 10, span), CLASS((half) / 8 * 11, span),       \
+        CLASS((half) / 8 * 12, span), CLASS((half) / 8 * 13, span), CLASS((half) / 8 * 14, span),  \
+        CLASS((half) / 8 * 15, span), CLASS((half)*2, span)
 /* The same for large slots, `count` in a span: what is left of a power of two is worth giving back.
  * */
 #define EXACT(half, count)                                                                         \
@@ -29,9 +34,9 @@ freehold__near const freehold__size_class freehold__size_classes[FREEHOLD__CLASS
     DOUBLING(128, 64 * KIB),
     DOUBLING(256, 64 * KIB),
     DOUBLING(512, 64 * KIB),
-    DOUBLING(1 * KIB, 64 * KIB),
-    DOUBLING(2 * KIB, 64 * KIB),
-    DOUBLING(4 * KIB, 64 * KIB),
+    FINE(1 * KIB, 64 * KIB),
+    FINE(2 * KIB, 64 * KIB),
+    FINE(4 * KIB, 64 * KIB),
     DOUBLING(8 * KIB, 128 * KIB),
     DOUBLING(16 * KIB, 128 * KIB),
     DOUBLING(32 * KIB, 256 * KIB),

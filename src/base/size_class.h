@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Size classes: 16-byte steps to 128 bytes, then four per doubling to 512 KiB.
+ * Size classes: 16-byte steps to 128 bytes, then four per doubling to 512 KiB, eight from 1 to 8 KiB:
+ * what is a page or half of one and a header must not be padded by a fifth.
  *
  * A request is rounded up to the next class, so at most a fifth of a slot beyond 128 bytes is
  * padding (129 -> 160), and below that at most 15 bytes. The spans of slots up to 64 KiB are powers
@@ -15,7 +16,7 @@
 
 #define FREEHOLD__GRANULE_SHIFT 13 /* spans are made of granules of 8 KiB */
 #define FREEHOLD__GRANULE       ((size_t)1 << FREEHOLD__GRANULE_SHIFT)
-#define FREEHOLD__CLASSES       56
+#define FREEHOLD__CLASSES       68
 #define FREEHOLD__MAX_SLOTS     512
 #define FREEHOLD__DIRECT_MAX    1024u                /* requests up to here go through a table */
 #define FREEHOLD__SLOT_MAX      ((size_t)512 * 1024) /* larger requests are large blocks */
@@ -37,7 +38,9 @@ static inline unsigned freehold__class_of(size_t bytes)
         return (unsigned)((bytes + 15) / 16) - 1;
     uint64_t last = bytes - 1;
     unsigned top = freehold__highest_bit(last);
-    return 4 * top + (unsigned)(last >> (top - 2)) - 24;
+    if (bytes > 1024 && freehold__likely(bytes <= 8192))
+        return 8 * top + (unsigned)(last >> (top - 3)) - 68;
+    return 4 * top + (unsigned)(last >> (top - 2)) - (bytes > 1024 ? 12 : 24);
 }
 
 /*
