@@ -75,13 +75,6 @@ static void after_fork_in_child(void)
 
 /* ---- the process ----------------------------------------------------------------------------- */
 
-/*
- * What pthread_atfork calls, of glibc's binary interface. pthread_atfork itself is linked into the end of this
- * library, behind all that is seldom used; calling it would make those 36 KiB resident in every process.
- */
-extern int __register_atfork(
-    void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
-
 /* The thread that is in start: what start calls may allocate, and must not wait for it. */
 static _Atomic uintptr_t starting;
 static _Atomic bool started;
@@ -93,7 +86,7 @@ static void start(void)
     atomic_store(&starting, freehold__port_thread());
     freehold__port_start();
     pthread_key_create(&exit_key, thread_exits);
-    __register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, NULL);
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     freehold__options_read(getenv(options_variable));
     atomic_store(&starting, 0);
     atomic_store_explicit(&started, true, memory_order_release);

@@ -7,7 +7,8 @@
  * resident as pages/retention.h says. One lock guards sections, buddies and the retention list; no
  * system call is made under it but the one that adds a section.
  *
- * Accounting, in granules: mapped == used + free, and dirty <= free is what retention bounds.
+ * Accounting, in granules: mapped == used + free + what was never added to the buddies, and dirty
+ * <= free is what retention bounds.
  */
 #ifndef FREEHOLD_PAGES_PAGES_H
 #define FREEHOLD_PAGES_PAGES_H
