@@ -10,7 +10,7 @@
  * State        By value, with no memory until the first allocation, and never in a block. Then
  *              pages from the system, in sections of 32 MiB of address space, of which only what is
  *              used costs memory.
- * Sizes        Up to 512 KiB out of slabs, 56 size classes with at most 15 bytes or a fifth of the
+ * Sizes        Up to 512 KiB out of slabs, 68 size classes with at most 15 bytes or a fifth of the
  *              block to spare; beyond that each block is mapped by itself.
  * Alignments   Any power of two that the address space has. An offset must be a multiple of the
  *              alignment.

@@ -149,6 +149,9 @@ static const char *check_direct(freehold__lane *lane)
     for (size_t step = 0; step <= FREEHOLD__DIRECT_MAX / 16; step++)
         if (lane->direct[step] != &lane->bin[step == 0 ? 0 : freehold__class_of(step * 16)])
             return "lane: the table of small sizes is wrong";
+    for (size_t step = 0; step < FREEHOLD__MIDDLE_MAX / 128; step++)
+        if (lane->middle[step] != &lane->bin[freehold__class_of((step + 1) * 128)])
+            return "lane: the table of middle sizes is wrong";
     return NULL;
 }
 

@@ -6,6 +6,7 @@
 
 freehold__lane freehold__no_lane = {
     .direct = {[0 ... FREEHOLD__DIRECT_MAX / 16] = &freehold__no_lane.bin[0]},
+    .middle = {[0 ... FREEHOLD__MIDDLE_MAX / 128 - 1] = &freehold__no_lane.bin[0]},
     .bin = {[0 ... FREEHOLD__CLASSES - 1] = {.cur = &freehold__no_word}},
 };
 freehold__aside freehold__lane freehold__past_lane;
@@ -16,6 +17,8 @@ void freehold__past_lane_make(void)
         freehold__past_lane.bin[i].cur = &freehold__no_word;
     for (unsigned i = 0; i <= FREEHOLD__DIRECT_MAX / 16; i++)
         freehold__past_lane.direct[i] = &freehold__past_lane.bin[0];
+    for (unsigned i = 0; i < FREEHOLD__MIDDLE_MAX / 128; i++)
+        freehold__past_lane.middle[i] = &freehold__past_lane.bin[0];
 }
 
 /* A class that holds less than this makes a full slab rejoin late: the slack is small, and refills
@@ -463,6 +466,15 @@ static void lift(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab,
 }
 
 /*
+ * A slab with one slot open is lifted at each allocation. One that is found so when the count of
+ * slow paths ends, as one in 32 is, opens a second slot: then every other allocation is a fast one.
+ */
+static bool wants_second(const freehold__lane *lane, const freehold__slab *slab)
+{
+    return slab->opened == 1 && slab->slots > 1 && lane->slow_paths == 0;
+}
+
+/*
  * Goes on with the active slab when half of it is free again, else sends it where it belongs. A
  * fresh slab opens page by page, and opens more only when less than half of what is open is free,
  * and no other slab of the class has slots to give: memory that was never touched comes last.
@@ -472,7 +484,7 @@ static bool reuse_active(freehold__lane *lane, freehold__bin *bin)
     freehold__slab *slab = bin->active;
     if (slab == NULL)
         return false;
-    if (freehold__slab_liftable(slab) * 2 >= slab->opened) {
+    if (freehold__slab_liftable(slab) * 2 >= slab->opened && !wants_second(lane, slab)) {
         lift(lane, bin, slab, slab->opened);
         return true;
     }
@@ -501,7 +513,7 @@ static bool relift_half(freehold__lane *lane, freehold__bin *bin)
 {
     freehold__slab *slab = bin->active;
     unsigned count = 0;
-    if (slab != NULL)
+    if (slab != NULL && !wants_second(lane, slab))
         count = freehold__slab_relift_half(slab);
     if (count == 0)
         return false;

@@ -40,6 +40,7 @@ typedef struct freehold__bin {
 
 typedef struct freehold__lane {
     freehold__bin *direct[FREEHOLD__DIRECT_MAX / 16 + 1]; /* by request size / 16; constant */
+    freehold__bin *middle[FREEHOLD__MIDDLE_MAX / 128];    /* by (size - 1) / 128; the same */
     freehold__bin bin[FREEHOLD__CLASSES];
     struct freehold__heap *heap;
     uint32_t slow_paths; /* owner's thread: counts down to a look at the clock */
@@ -85,10 +86,17 @@ void freehold__past_lane_make(void);
 
 /* ---- fast paths ------------------------------------------------------------------------------ */
 
+/* For requests of more than FREEHOLD__DIRECT_MAX. */
+static inline freehold__bin *freehold__lane_long_bin(freehold__lane *lane, size_t bytes)
+{
+    return bytes <= FREEHOLD__MIDDLE_MAX ? lane->middle[(bytes - 1) / 128]
+                                         : &lane->bin[freehold__class_of_long(bytes)];
+}
+
 static inline freehold__bin *freehold__lane_bin(freehold__lane *lane, size_t bytes)
 {
     return bytes <= FREEHOLD__DIRECT_MAX ? lane->direct[(bytes + 15) / 16]
-                                         : &lane->bin[freehold__class_of(bytes)];
+                                         : freehold__lane_long_bin(lane, bytes);
 }
 
 /* Whether the bin has a lifted slot; bits and word are what freehold__bin_take then wants. */

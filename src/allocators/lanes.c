@@ -23,6 +23,8 @@ static void lane_init(freehold__lane *lane, freehold__heap *heap)
     lane->direct[0] = &lane->bin[0]; /* malloc(0) is a unique pointer */
     for (unsigned step = 1; step <= FREEHOLD__DIRECT_MAX / 16; step++)
         lane->direct[step] = &lane->bin[freehold__class_of(step * 16)];
+    for (unsigned step = 0; step < FREEHOLD__MIDDLE_MAX / 128; step++)
+        lane->middle[step] = &lane->bin[freehold__class_of((step + 1) * 128)];
 }
 
 /* The parked lanes are a queue. Under the heap's lock. */

@@ -18,7 +18,8 @@
 #define FREEHOLD__GRANULE       ((size_t)1 << FREEHOLD__GRANULE_SHIFT)
 #define FREEHOLD__CLASSES       68
 #define FREEHOLD__MAX_SLOTS     512
-#define FREEHOLD__DIRECT_MAX    1024u                /* requests up to here go through a table */
+#define FREEHOLD__DIRECT_MAX    1024u /* requests up to here go through a table in steps of 16 */
+#define FREEHOLD__MIDDLE_MAX    8192u /* and beyond that up to here through one in steps of 128 */
 #define FREEHOLD__SLOT_MAX      ((size_t)512 * 1024) /* larger requests are large blocks */
 #define FREEHOLD__MIN_ALIGN     16u
 
@@ -31,16 +32,26 @@ typedef struct freehold__size_class {
 
 extern const freehold__size_class freehold__size_classes[FREEHOLD__CLASSES];
 
+/* The class of a request of more than FREEHOLD__MIDDLE_MAX, up to FREEHOLD__SLOT_MAX bytes. */
+static inline unsigned freehold__class_of_long(size_t bytes)
+{
+    uint64_t last = bytes - 1;
+    unsigned top = freehold__highest_bit(last);
+    return 4 * top + (unsigned)(last >> (top - 2)) - 12;
+}
+
 /* The class of a request of 1 to FREEHOLD__SLOT_MAX bytes. Constant time. */
 static inline unsigned freehold__class_of(size_t bytes)
 {
     if (bytes <= 128)
         return (unsigned)((bytes + 15) / 16) - 1;
+    if (bytes > FREEHOLD__MIDDLE_MAX)
+        return freehold__class_of_long(bytes);
     uint64_t last = bytes - 1;
     unsigned top = freehold__highest_bit(last);
-    if (bytes > 1024 && freehold__likely(bytes <= 8192))
+    if (bytes > 1024)
         return 8 * top + (unsigned)(last >> (top - 3)) - 68;
-    return 4 * top + (unsigned)(last >> (top - 2)) - (bytes > 1024 ? 12 : 24);
+    return 4 * top + (unsigned)(last >> (top - 2)) - 24;
 }
 
 /*

@@ -60,7 +60,7 @@ __attribute__((always_inline)) static inline void *freehold__allocate(size_t byt
             return freehold__bin_take(bin, word, bits);
         return freehold__allocate_refill(bytes, bin, lane);
     } else if (bytes <= FREEHOLD__SLOT_MAX) {
-        freehold__bin *bin = &lane->bin[freehold__class_of(bytes)];
+        freehold__bin *bin = freehold__lane_long_bin(lane, bytes);
         if (freehold__likely(freehold__bin_has(bin, &word, &bits)))
             return freehold__bin_take(bin, word, bits);
         return freehold__allocate_refill(bytes, bin, lane);

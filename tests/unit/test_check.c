@@ -301,6 +301,7 @@ static void fields_of_lanes(void **state)
         FIELD(bin, empties, NUMBER),
         FIELD(bin, index, NUMBER),
         FIELD(mine, direct[5], POINTER),
+        FIELD(mine, middle[9], POINTER),
         FIELD(mine, heap, POINTER),
         FIELD(mine, inbox, POINTER),
         FIELD(mine, held_bytes, NUMBER),
