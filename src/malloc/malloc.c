@@ -67,11 +67,18 @@ FREEHOLD__EXPORT void *FREEHOLD__ENTRY(calloc)(size_t count, size_t size)
 
 /* ---- realloc --------------------------------------------------------------------------------- */
 
+/* What grows by little will do so again: it passes every other one of the fine classes. */
+static size_t with_room(size_t have, size_t bytes)
+{
+    bool little = bytes > have && bytes - have <= have / 8 && bytes > FREEHOLD__DIRECT_MAX;
+    return little && bytes < have + have / 4 ? have + have / 4 : bytes;
+}
+
 static void *move(void *pointer, size_t have, size_t bytes, const char *function)
 {
     void *moved = freehold__unlikely(freehold__grows_large(have, bytes))
                       ? freehold__allocate_growing(bytes)
-                      : freehold__allocate(bytes);
+                      : freehold__allocate(with_room(have, bytes));
     if (moved == NULL)
         return NULL;
     memcpy(moved, pointer, have < bytes ? have : bytes);
