@@ -75,6 +75,26 @@ static void after_fork_in_child(void)
 
 /* ---- the process ----------------------------------------------------------------------------- */
 
+#if defined(__GLIBC__)
+/*
+ * What glibc's pthread_atfork calls, of its binary interface: every program and library has that
+ * name in it. pthread_atfork itself would be linked into the end of this library, behind all that is
+ * seldom used, and make those 32 KiB resident in every process.
+ */
+extern int __register_atfork(
+    void (*before)(void), void (*parent)(void), void (*child)(void), void *library);
+
+static void register_fork_handlers(void)
+{
+    __register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, NULL);
+}
+#else
+static void register_fork_handlers(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+#endif
+
 /* The thread that is in start: what start calls may allocate, and must not wait for it. */
 static _Atomic uintptr_t starting;
 static _Atomic bool started;
@@ -86,7 +106,7 @@ static void start(void)
     atomic_store(&starting, freehold__port_thread());
     freehold__port_start();
     pthread_key_create(&exit_key, thread_exits);
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    register_fork_handlers();
     freehold__options_read(getenv(options_variable));
     atomic_store(&starting, 0);
     atomic_store_explicit(&started, true, memory_order_release);
