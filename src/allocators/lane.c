@@ -398,17 +398,11 @@ static freehold__lane *notify(freehold__slab *slab)
     return owner;
 }
 
-/*
- * For a lane whose thread has exited somebody must look into the inbox: whoever finds, after its
- * own bit and notice, that every slot of the bitmap word is free. So many frees pay for one look,
- * and whoever comes last always looks. And a thread that only frees what is others' has no slow
- * path of its own that leads to retention.
- */
-static void after_remote_free(
-    freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, unsigned w, uint64_t slots)
+void freehold__lane_tell(
+    freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, unsigned w)
 {
     freehold__lane *told = notify(slab);
-    if (!freehold__slab_word_is_free(slab, w, slots))
+    if (!freehold__slab_word_is_free(slab, w))
         return;
     if (told != NULL)
         freehold__lane_help(told);
@@ -422,24 +416,24 @@ bool freehold__lane_free_elsewhere(
 {
     uintptr_t word = atomic_load_explicit(&slab->owner, memory_order_acquire);
     freehold__lane *owner = (freehold__lane *)(word & ~FREEHOLD__PENDING);
-    unsigned slot;
-    if (owner == NULL || owner->heap != heap || !freehold__slab_live_slot(slab, address, &slot))
+    freehold__put put;
+    unsigned at;
+    if (owner == NULL || owner->heap != heap)
         return false;
-    if (owner == lane) {
-        /* The lane's own, with a notice pending: the remote bits were looked at, so this is a local
-         * free. */
-        freehold__put put = freehold__slab_put(slab, address);
+    if (owner != lane) {
+        put = freehold__slab_put_remotely(slab, address, &at);
         if (put == FREEHOLD__PUT_EVENT)
-            freehold__lane_event(lane, slab);
+            freehold__lane_tell(heap, lane, slab, at);
         return put != FREEHOLD__PUT_MISUSE;
     }
-    uint64_t bit = UINT64_C(1) << (slot % 64);
-    uint64_t slots = freehold__slab_word_slots(slab, slot / 64); /* while the slab cannot go */
-    uint64_t before = atomic_fetch_or_explicit(&slab->remote[slot / 64], bit, memory_order_seq_cst);
-    if (freehold__unlikely((before & bit) != 0))
+    /* The lane's own, with a notice pending: when the remote bits have been looked at, this is a
+     * local free. */
+    if (!freehold__slab_live_slot(slab, address, &at))
         return false;
-    after_remote_free(heap, lane, slab, slot / 64, slots);
-    return true;
+    put = freehold__slab_put(slab, address);
+    if (put == FREEHOLD__PUT_EVENT)
+        freehold__lane_event(lane, slab);
+    return put != FREEHOLD__PUT_MISUSE;
 }
 
 /* ---- refill ---------------------------------------------------------------------------------- */

@@ -39,10 +39,11 @@ typedef struct freehold__bin {
 } freehold__bin;
 
 typedef struct freehold__lane {
-    freehold__bin *direct[FREEHOLD__DIRECT_MAX / 16 + 1]; /* by request size / 16; constant */
-    freehold__bin *middle[FREEHOLD__MIDDLE_MAX / 128];    /* by (size - 1) / 128; the same */
-    freehold__bin bin[FREEHOLD__CLASSES];
+    /* Constants, heap among them because every free by another thread reads it. */
     struct freehold__heap *heap;
+    freehold__bin *direct[FREEHOLD__DIRECT_MAX / 16 + 1]; /* by request size / 16 */
+    freehold__bin *middle[FREEHOLD__MIDDLE_MAX / 128];    /* by (size - 1) / 128 */
+    freehold__bin bin[FREEHOLD__CLASSES];
     uint32_t slow_paths; /* owner's thread: counts down to a look at the clock */
 
     /* The lane's lock (see freehold__lane_enter): whether its thread is inside, and whether a
@@ -182,6 +183,40 @@ static inline void *freehold__lane_relift(freehold__lane *lane, freehold__bin *b
     return lifted ? (void *)slab->base : NULL;
 }
 
+/*
+ * Puts a slot back into a slab that is another lane's. Looks at all three bitmaps, in the order in
+ * which a free slot moves, each read an acquire, so that it cannot slip past; then publishes the
+ * bit. From there on the slab may be gone, and only what keeps its type for ever is touched.
+ *
+ * DONE: a notice was on its way after that, and not every slot of the bitmap word was free then, so
+ * there is nobody to tell (see freehold__lane_tell, which EVENT asks for, with the word's number in
+ * *w). Inline, because this is nearly all of a free by another thread: the processor does it while
+ * it waits for the one locked instruction.
+ */
+static inline freehold__put freehold__slab_put_remotely(
+    freehold__slab *slab, uintptr_t address, unsigned *w)
+{
+    freehold__place place = freehold__slab_place(slab, address);
+    if (freehold__unlikely(place.inside || place.slot >= slab->slots))
+        return FREEHOLD__PUT_MISUSE;
+    uint64_t bit = UINT64_C(1) << (place.slot % 64);
+    *w = (unsigned)(place.slot / 64);
+    const freehold__slab_word *word = &slab->word[*w];
+    uint64_t free = atomic_load_explicit(&slab->remote[*w], memory_order_acquire);
+    free |= atomic_load_explicit(&word->freed, memory_order_acquire);
+    free |= atomic_load_explicit(&word->lifted, memory_order_acquire);
+    if (freehold__unlikely((free & bit) != 0))
+        return FREEHOLD__PUT_MISUSE;
+    free = atomic_fetch_or_explicit(&slab->remote[*w], bit, memory_order_seq_cst);
+    if (freehold__unlikely((free & bit) != 0)) /* two threads at once */
+        return FREEHOLD__PUT_MISUSE;
+    /* seq_cst: with the drain's clearing of the flag and its load of remote, store buffering. */
+    bool told = atomic_load_explicit(&slab->owner, memory_order_seq_cst) & FREEHOLD__PENDING;
+    if (freehold__likely(told) && freehold__likely(!freehold__slab_word_is_free(slab, *w)))
+        return FREEHOLD__PUT_DONE;
+    return FREEHOLD__PUT_EVENT;
+}
+
 /* Whether a slot that was just taken from the bin is known to read zero. */
 static inline bool freehold__bin_known_zero(const freehold__bin *bin, const void *slot)
 {
@@ -208,6 +243,16 @@ void freehold__lane_event(freehold__lane *lane, freehold__slab *slab);
  */
 bool freehold__lane_free_elsewhere(
     freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, uintptr_t address);
+
+/*
+ * After freehold__slab_put_remotely has said EVENT, for bitmap word w. Sends the notice; and for a
+ * lane whose thread has exited somebody must look into the inbox: whoever finds, after its own bit
+ * and notice, that every slot of the bitmap word is free. So many frees pay for one look, and
+ * whoever comes last always looks. And a thread that only frees what is others' has no slow path of
+ * its own that leads to retention.
+ */
+void freehold__lane_tell(
+    freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, unsigned w);
 
 /* ---- lanes of a heap ------------------------------------------------------------------------- */
 

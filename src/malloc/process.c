@@ -266,6 +266,32 @@ static bool free_large(freehold__heap *heap, void *pointer)
     return true;
 }
 
+/* Not inlined: free_remote leaves by a jump, and saves nothing for it. */
+static __attribute__((noinline)) void tell(freehold__slab *slab, unsigned w)
+{
+    int saved = errno;
+    freehold__lane_tell(&freehold__process_heap, freehold__thread_lane, slab, w);
+    errno = saved;
+}
+
+void freehold__free_remote(void *pointer, freehold__slab *slab, const char *function)
+{
+    uintptr_t word = atomic_load_explicit(&slab->owner, memory_order_acquire);
+    freehold__lane *owner = (freehold__lane *)(word & ~FREEHOLD__PENDING);
+    if (freehold__likely(owner != NULL && owner != freehold__thread_lane &&
+                         owner->heap == &freehold__process_heap)) {
+        unsigned w;
+        freehold__put put = freehold__slab_put_remotely(slab, (uintptr_t)pointer, &w);
+        if (freehold__likely(put == FREEHOLD__PUT_DONE))
+            return;
+        if (freehold__likely(put == FREEHOLD__PUT_EVENT)) {
+            tell(slab, w);
+            return;
+        }
+    }
+    freehold__free_slow(pointer, function);
+}
+
 void freehold__free_slow(void *pointer, const char *function)
 {
     freehold__heap *heap = &freehold__process_heap;

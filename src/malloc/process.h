@@ -48,6 +48,9 @@ void *freehold__allocate_growing(size_t bytes);
 /* What the fast path of free leaves, misuse included. errno is kept. */
 void freehold__free_slow(void *pointer, const char *function);
 void freehold__free_event(freehold__slab *slab);
+/* The same, for a pointer into a slab whose owner word is not the thread's lane. */
+__attribute__((noinline)) void freehold__free_remote(
+    void *pointer, freehold__slab *slab, const char *function);
 
 __attribute__((always_inline)) static inline void *freehold__allocate(size_t bytes)
 {
@@ -73,14 +76,16 @@ static inline void freehold__free(void *pointer, const char *function)
     uintptr_t address = (uintptr_t)pointer;
     if (freehold__likely(freehold__page_map_has(address))) {
         freehold__slab *slab = freehold__page_map_find(address);
-        if (freehold__likely(freehold__slab_owner(slab) == (uintptr_t)freehold__thread_lane)) {
-            freehold__put put = freehold__slab_put(slab, address);
-            if (freehold__likely(put == FREEHOLD__PUT_DONE))
-                return;
-            if (freehold__likely(put == FREEHOLD__PUT_EVENT)) {
-                freehold__free_event(slab);
-                return;
-            }
+        if (freehold__unlikely(freehold__slab_owner(slab) != (uintptr_t)freehold__thread_lane)) {
+            freehold__free_remote(pointer, slab, function);
+            return;
+        }
+        freehold__put put = freehold__slab_put(slab, address);
+        if (freehold__likely(put == FREEHOLD__PUT_DONE))
+            return;
+        if (freehold__likely(put == FREEHOLD__PUT_EVENT)) {
+            freehold__free_event(slab);
+            return;
         }
     }
     freehold__free_slow(pointer, function);

@@ -174,22 +174,6 @@ bool freehold__slab_live_slot(const freehold__slab *slab, uintptr_t address, uns
     return freehold__slab_slot_state(slab, *slot) == FREEHOLD__SLOT_ALLOCATED;
 }
 
-uint64_t freehold__slab_word_slots(const freehold__slab *slab, unsigned w)
-{
-    return slots_below(w, slab->slots);
-}
-
-bool freehold__slab_word_is_free(const freehold__slab *slab, unsigned w, uint64_t slots)
-{
-    const freehold__slab_word *word = &slab->word[w];
-    /* seq_cst: of two that have just set their bits, and of a merge, the last one in the total
-     * order sees all. */
-    uint64_t free = atomic_load_explicit(&slab->remote[w], memory_order_seq_cst);
-    free |= atomic_load_explicit(&word->freed, memory_order_acquire);
-    free |= atomic_load_explicit(&word->lifted, memory_order_acquire);
-    return (slots & ~free) == 0;
-}
-
 freehold__slab_word *freehold__slab_rechain(freehold__slab *slab)
 {
     freehold__slab_word *first = &freehold__no_word;

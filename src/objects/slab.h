@@ -252,14 +252,19 @@ freehold__slot_state freehold__slab_slot_state(const freehold__slab *slab, unsig
 /* The slot of a live allocation that starts at the address; false when there is none. */
 bool freehold__slab_live_slot(const freehold__slab *slab, uintptr_t address, unsigned *slot);
 
-/* The bits of word w that stand for slots. */
-uint64_t freehold__slab_word_slots(const freehold__slab *slab, unsigned w);
-
 /*
- * Whether all these slots of word w are free, read in the order in which they move. Only atomics
- * are read: the slab may be stale, and then any answer will do.
+ * Whether every slot of word w is free, read in the order in which they move. (Bits that stand for
+ * no slot are always set in freed.) Only atomics are read: the slab may be stale, and then any
+ * answer will do. seq_cst: of two that have just set their bits, and of a merge, the last one in
+ * the total order sees all.
  */
-bool freehold__slab_word_is_free(const freehold__slab *slab, unsigned w, uint64_t slots);
+static inline bool freehold__slab_word_is_free(const freehold__slab *slab, unsigned w)
+{
+    uint64_t free = atomic_load_explicit(&slab->remote[w], memory_order_seq_cst);
+    free |= atomic_load_explicit(&slab->word[w].freed, memory_order_acquire);
+    free |= atomic_load_explicit(&slab->word[w].lifted, memory_order_acquire);
+    return free == UINT64_MAX;
+}
 
 /* Chains the words that have lifted bits anew, and returns the first: after a fork, like recount.
  * */
