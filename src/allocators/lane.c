@@ -399,12 +399,12 @@ static freehold__lane *notify(freehold__slab *slab)
 }
 
 void freehold__lane_tell(
-    freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, unsigned w)
+    freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, unsigned w, unsigned slots)
 {
     freehold__lane *told = notify(slab);
     if (!freehold__slab_word_is_free(slab, w))
         return;
-    if (told != NULL)
+    if (told != NULL && freehold__slab_is_free(slab, slots))
         freehold__lane_help(told);
     freehold__heap_tend(heap, lane->heap != NULL ? lane : NULL);
 }
@@ -417,13 +417,13 @@ bool freehold__lane_free_elsewhere(
     uintptr_t word = atomic_load_explicit(&slab->owner, memory_order_acquire);
     freehold__lane *owner = (freehold__lane *)(word & ~FREEHOLD__PENDING);
     freehold__put put;
-    unsigned at;
+    unsigned at, slots;
     if (owner == NULL || owner->heap != heap)
         return false;
     if (owner != lane) {
-        put = freehold__slab_put_remotely(slab, address, &at);
+        put = freehold__slab_put_remotely(slab, address, &at, &slots);
         if (put == FREEHOLD__PUT_EVENT)
-            freehold__lane_tell(heap, lane, slab, at);
+            freehold__lane_tell(heap, lane, slab, at, slots);
         return put != FREEHOLD__PUT_MISUSE;
     }
     /* The lane's own, with a notice pending: when the remote bits have been looked at, this is a

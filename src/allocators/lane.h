@@ -190,14 +190,15 @@ static inline void *freehold__lane_relift(freehold__lane *lane, freehold__bin *b
  *
  * DONE: a notice was on its way after that, and not every slot of the bitmap word was free then, so
  * there is nobody to tell (see freehold__lane_tell, which EVENT asks for, with the word's number in
- * *w). Inline, because this is nearly all of a free by another thread: the processor does it while
- * it waits for the one locked instruction.
+ * *w, and the slab's slots as they were before). Inline, because this is nearly all of a free by
+ * another thread: the processor does it while it waits for the one locked instruction.
  */
 static inline freehold__put freehold__slab_put_remotely(
-    freehold__slab *slab, uintptr_t address, unsigned *w)
+    freehold__slab *slab, uintptr_t address, unsigned *w, unsigned *slots)
 {
     freehold__place place = freehold__slab_place(slab, address);
-    if (freehold__unlikely(place.inside || place.slot >= slab->slots))
+    *slots = slab->slots;
+    if (freehold__unlikely(place.inside || place.slot >= *slots))
         return FREEHOLD__PUT_MISUSE;
     uint64_t bit = UINT64_C(1) << (place.slot % 64);
     *w = (unsigned)(place.slot / 64);
@@ -245,14 +246,14 @@ bool freehold__lane_free_elsewhere(
     freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, uintptr_t address);
 
 /*
- * After freehold__slab_put_remotely has said EVENT, for bitmap word w. Sends the notice; and for a
- * lane whose thread has exited somebody must look into the inbox: whoever finds, after its own bit
- * and notice, that every slot of the bitmap word is free. So many frees pay for one look, and
- * whoever comes last always looks. And a thread that only frees what is others' has no slow path of
- * its own that leads to retention.
+ * After freehold__slab_put_remotely has said EVENT. Sends the notice; and for a lane whose thread
+ * has exited somebody must look into the inbox: whoever finds, after its own bit and notice, that
+ * every slot of the slab is free. So a slab's frees pay for one look, and whoever comes last always
+ * looks. And a thread that only frees what is others' has no slow path of its own that leads to
+ * retention: that is asked once a bitmap word.
  */
 void freehold__lane_tell(
-    freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, unsigned w);
+    freehold__heap *heap, freehold__lane *lane, freehold__slab *slab, unsigned w, unsigned slots);
 
 /* ---- lanes of a heap ------------------------------------------------------------------------- */
 

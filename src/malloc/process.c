@@ -267,10 +267,10 @@ static bool free_large(freehold__heap *heap, void *pointer)
 }
 
 /* Not inlined: free_remote leaves by a jump, and saves nothing for it. */
-static __attribute__((noinline)) void tell(freehold__slab *slab, unsigned w)
+static __attribute__((noinline)) void tell(freehold__slab *slab, unsigned w, unsigned slots)
 {
     int saved = errno;
-    freehold__lane_tell(&freehold__process_heap, freehold__thread_lane, slab, w);
+    freehold__lane_tell(&freehold__process_heap, freehold__thread_lane, slab, w, slots);
     errno = saved;
 }
 
@@ -280,12 +280,12 @@ void freehold__free_remote(void *pointer, freehold__slab *slab, const char *func
     freehold__lane *owner = (freehold__lane *)(word & ~FREEHOLD__PENDING);
     if (freehold__likely(owner != NULL && owner != freehold__thread_lane &&
                          owner->heap == &freehold__process_heap)) {
-        unsigned w;
-        freehold__put put = freehold__slab_put_remotely(slab, (uintptr_t)pointer, &w);
+        unsigned w, slots;
+        freehold__put put = freehold__slab_put_remotely(slab, (uintptr_t)pointer, &w, &slots);
         if (freehold__likely(put == FREEHOLD__PUT_DONE))
             return;
         if (freehold__likely(put == FREEHOLD__PUT_EVENT)) {
-            tell(slab, w);
+            tell(slab, w, slots);
             return;
         }
     }

@@ -174,6 +174,14 @@ bool freehold__slab_live_slot(const freehold__slab *slab, uintptr_t address, uns
     return freehold__slab_slot_state(slab, *slot) == FREEHOLD__SLOT_ALLOCATED;
 }
 
+bool freehold__slab_is_free(const freehold__slab *slab, unsigned slots)
+{
+    for (unsigned w = 0; w * 64 < slots; w++)
+        if (!freehold__slab_word_is_free(slab, w))
+            return false;
+    return true;
+}
+
 freehold__slab_word *freehold__slab_rechain(freehold__slab *slab)
 {
     freehold__slab_word *first = &freehold__no_word;

@@ -266,6 +266,9 @@ static inline bool freehold__slab_word_is_free(const freehold__slab *slab, unsig
     return free == UINT64_MAX;
 }
 
+/* The same for the whole slab, `slots` of which there were while it could not go. */
+bool freehold__slab_is_free(const freehold__slab *slab, unsigned slots);
+
 /* Chains the words that have lifted bits anew, and returns the first: after a fork, like recount.
  * */
 freehold__slab_word *freehold__slab_rechain(freehold__slab *slab);

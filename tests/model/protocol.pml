@@ -523,8 +523,8 @@ inline notify()
 /* A look into the inbox of a lane that may be parked. */
 inline help_after_free()
 {
-#ifdef HELP_WHEN_WORD_IS_FREE
-    /* Many frees pay for one look: who sees the whole word free has it, and who sees less
+#ifdef HELP_WHEN_SLAB_IS_FREE
+    /* Many frees pay for one look: who sees the whole slab free has it, and who sees less
      * has published before another will look. In the order in which bits travel. */
 #ifdef M_LOOK_BEFORE_PUBLISHING
     if
@@ -534,6 +534,15 @@ inline help_after_free()
 #else
 #ifdef M_LOOK_BEFORE_PUSH
     word = others;
+#elif defined(WORD_PER_SLOT)
+    /* its own word, then the others */
+    word = slab[s].remote & m;
+    word = word | (slab[s].freed & m);
+    word = word | (slab[s].lifted & m);
+    others = slab[s].remote & ~m;
+    others = others | (slab[s].freed & ~m);
+    others = others | (slab[s].lifted & ~m);
+    atomic { word = word | others; others = 0 };
 #else
     word = slab[s].remote;
     word = word | slab[s].freed;
