@@ -47,22 +47,52 @@ extern "C" {
 typedef struct freehold_allocator freehold_allocator;
 typedef struct freehold_heap freehold_heap; /* freehold/heap.h */
 
-/* What an allocator has counted. Numbers without a word are now, the others say since when. */
+/* What an allocator has counted: since it was initialised, or, where it says so, is now. */
 typedef struct freehold_statistics {
-    uint64_t allocations;  /* blocks handed out, ever; a block that moves counts as a new one */
-    uint64_t frees;        /* blocks taken back, ever: allocations - frees are live */
-    uint64_t failures;     /* requests that memory could not be found for, ever */
-    size_t live_bytes;     /* of live blocks, each with its usable size */
-    size_t used_bytes;     /* of pages that have live blocks, or may have in a moment */
-    size_t peak_bytes;     /* the most that used_bytes has been, or a little above */
-    size_t mapped_bytes;   /* address space for blocks */
-    size_t retained_bytes; /* free pages that may be resident */
-    uint64_t purged_bytes; /* given back to the system, ever */
+    uint64_t requested_bytes; /* asked for in all allocations and reallocations that were granted */
+    uint64_t allocations;     /* blocks handed out; one that moves counts as a new one and a free */
+    uint64_t frees;           /* blocks taken back: allocations - frees are live */
+    uint64_t reallocations;   /* resizes that were granted, in place or not */
+    uint64_t failures;        /* requests that were refused for want of memory */
+    size_t live_bytes;        /* now: of live blocks, each with its usable size */
+    size_t peak_live_bytes;   /* the most that live_bytes has been; 0: it is not counted */
+    size_t used_bytes;        /* now: of pages that have live blocks, or may have in a moment */
+    size_t peak_bytes;        /* the most that used_bytes has been, or a little above */
+    size_t mapped_bytes;      /* now: address space for blocks */
+    size_t retained_bytes;    /* now: free pages that may be resident */
+    uint64_t purged_bytes;    /* given back to where the memory came from */
 } freehold_statistics;
 
 /* Is given each live block, with its usable size; false ends the walk. It must not call the
  * allocator. */
 typedef bool (*freehold_visitor)(void *context, void *block, size_t bytes);
+
+/* Why the last request that an allocator refused was refused (freehold_last_error). */
+typedef enum freehold_error {
+    FREEHOLD_OK,          /* nothing was refused yet */
+    FREEHOLD_INVALID,     /* an alignment or offset that there cannot be */
+    FREEHOLD_NO_MEMORY,   /* memory is out, or the request larger than memory */
+    FREEHOLD_LIMIT,       /* a limit was reached (freehold/limit.h) */
+    FREEHOLD_UNSUPPORTED, /* this allocator does not do that */
+} freehold_error;
+
+/*
+ * What an allocator does before it refuses a request, for every function that allocates, typed or
+ * by way of the table. The structure stays the caller's, and must outlive its use.
+ *
+ * A request that fails is tried again, up to `retries` times; before each, `reclaim` is asked to
+ * give memory up somewhere (it may use the allocator), and there is no further try when it answers
+ * false. Then the fallback is asked: its blocks are freed, resized and looked at by way of this
+ * allocator, and go back to where they came from. So it needs an allocator that knows its own
+ * blocks (freehold_owns). Last, with `abort`, the process ends with a report.
+ */
+typedef struct freehold_policy {
+    unsigned retries;
+    bool (*reclaim)(void *context, freehold_allocator *allocator, size_t bytes); /* or NULL */
+    void *context;
+    freehold_allocator *fallback; /* or NULL */
+    bool abort;
+} freehold_policy;
 
 /* ---- writing an allocator -------------------------------------------------------------------- */
 
@@ -96,7 +126,8 @@ typedef struct freehold_operations {
     const char *(*check)(freehold_allocator *self);                     /* NULL: finds nothing */
     bool (*walk)(freehold_allocator *self, freehold_visitor visit, void *context); /* NULL: false */
     size_t (*trim)(freehold_allocator *self);                                      /* NULL: 0 */
-    void (*reserved[4])(void);
+    void (*reset_stats)(freehold_allocator *self); /* NULL: nothing */
+    void (*reserved[3])(void);
 } freehold_operations;
 
 /* What every typed allocator begins with. It must not be copied or moved: the seal knows its
@@ -104,8 +135,11 @@ typedef struct freehold_operations {
 struct freehold_allocator {
     const freehold_operations *operations;
     uint64_t seal; /* the magic of the type and the address of this structure; 0: not initialised */
-    size_t alignment;      /* every block is a multiple of it: a power of two, at least 16 */
-    uintptr_t reserved[5]; /* 0 */
+    size_t alignment; /* every block is a multiple of it: a power of two, at least 16 */
+    const freehold_policy *policy; /* freehold_set_policy; NULL: a request is tried once */
+    uint32_t error;                /* freehold_error of the last refusal */
+    uint32_t changed;              /* since freehold_validate last found nothing wrong */
+    uintptr_t reserved[3];         /* 0 */
 };
 
 /* Eight characters that no other type has: the library's own begin with "fh". */
@@ -132,108 +166,63 @@ FREEHOLD_API void freehold_misused(
 
 /* ---- the functions --------------------------------------------------------------------------- */
 
-/* The set of functions of one type: freehold_heap_alloc and so on, and freehold_allocator_alloc for
- * the base. */
-#define FREEHOLD__DECLARE(type, unused)                                                            \
-    FREEHOLD_API void *freehold_##type##_alloc(freehold_##type *allocator, size_t bytes);          \
-    FREEHOLD_API void *freehold_##type##_alloc_zeroed(freehold_##type *allocator, size_t bytes);   \
-    FREEHOLD_API void *freehold_##type##_alloc_aligned(                                            \
-        freehold_##type *allocator, size_t bytes, size_t alignment, size_t offset);                \
-    FREEHOLD_API bool freehold_##type##_resize(                                                    \
-        freehold_##type *allocator, void *block, size_t bytes);                                    \
-    FREEHOLD_API void *freehold_##type##_remap(                                                    \
-        freehold_##type *allocator, void *block, size_t bytes);                                    \
-    FREEHOLD_API void *freehold_##type##_realloc(                                                  \
-        freehold_##type *allocator, void *block, size_t bytes);                                    \
-    FREEHOLD_API size_t freehold_##type##_free(freehold_##type *allocator, void *block);           \
-    FREEHOLD_API size_t freehold_##type##_free_sized(                                              \
-        freehold_##type *allocator, void *block, size_t bytes);                                    \
-    FREEHOLD_API size_t freehold_##type##_usable_size(                                             \
-        freehold_##type *allocator, const void *block);                                            \
-    FREEHOLD_API bool freehold_##type##_owns(freehold_##type *allocator, const void *pointer);     \
-    FREEHOLD_API void *freehold_##type##_base(freehold_##type *allocator, const void *pointer);    \
-    FREEHOLD_API freehold_statistics freehold_##type##_stats(freehold_##type *allocator);          \
-    FREEHOLD_API const char *freehold_##type##_check(freehold_##type *allocator);                  \
-    FREEHOLD_API bool freehold_##type##_walk(                                                      \
-        freehold_##type *allocator, freehold_visitor visit, void *context);                        \
-    FREEHOLD_API size_t freehold_##type##_trim(freehold_##type *allocator);
+/*
+ * Every function of the interface, as F(type, result, name, (parameters), (arguments)): from this
+ * list come the typed functions (freehold_heap_alloc and so on, and freehold_allocator_alloc for
+ * the base), C++'s overloads, and in the library the definitions of all of them.
+ */
+#define FREEHOLD__SELF self
+#define FREEHOLD__EACH_FUNCTION(F, T)                                                              \
+    F(T, void *, alloc, (freehold_##T * self, size_t bytes), (FREEHOLD__SELF, bytes))              \
+    F(T, void *, alloc_zeroed, (freehold_##T * self, size_t bytes), (FREEHOLD__SELF, bytes))       \
+    F(T, void *, alloc_aligned,                                                                    \
+        (freehold_##T * self, size_t bytes, size_t alignment, size_t offset),                      \
+        (FREEHOLD__SELF, bytes, alignment, offset))                                                \
+    F(T, bool, resize, (freehold_##T * self, void *block, size_t bytes),                           \
+        (FREEHOLD__SELF, block, bytes))                                                            \
+    F(T, void *, remap, (freehold_##T * self, void *block, size_t bytes),                          \
+        (FREEHOLD__SELF, block, bytes))                                                            \
+    F(T, void *, realloc, (freehold_##T * self, void *block, size_t bytes),                        \
+        (FREEHOLD__SELF, block, bytes))                                                            \
+    F(T, size_t, free, (freehold_##T * self, void *block), (FREEHOLD__SELF, block))                \
+    F(T, size_t, free_sized, (freehold_##T * self, void *block, size_t bytes),                     \
+        (FREEHOLD__SELF, block, bytes))                                                            \
+    F(T, size_t, free_zeroed, (freehold_##T * self, void *block), (FREEHOLD__SELF, block))         \
+    F(T, size_t, usable_size, (freehold_##T * self, const void *block), (FREEHOLD__SELF, block))   \
+    F(T, bool, owns, (freehold_##T * self, const void *pointer), (FREEHOLD__SELF, pointer))        \
+    F(T, void *, base, (freehold_##T * self, const void *pointer), (FREEHOLD__SELF, pointer))      \
+    F(T, freehold_statistics, stats, (freehold_##T * self), (FREEHOLD__SELF))                      \
+    F(T, bool, reset_stats, (freehold_##T * self), (FREEHOLD__SELF))                               \
+    F(T, const char *, check, (freehold_##T * self), (FREEHOLD__SELF))                             \
+    F(T, const char *, validate, (freehold_##T * self), (FREEHOLD__SELF))                          \
+    F(T, bool, walk, (freehold_##T * self, freehold_visitor visit, void *context),                 \
+        (FREEHOLD__SELF, visit, context))                                                          \
+    F(T, size_t, trim, (freehold_##T * self), (FREEHOLD__SELF))                                    \
+    F(T, freehold_error, last_error, (freehold_##T * self), (FREEHOLD__SELF))
 
 /* The typed allocators: a new one is entered here, and nowhere else. */
 #define FREEHOLD__EACH_TYPE(X, argument) X(heap, argument)
 
+#define FREEHOLD__DECLARE_ONE(T, result, name, parameters, arguments)                              \
+    FREEHOLD_API result freehold_##T##_##name parameters;
+#define FREEHOLD__DECLARE(T, unused) FREEHOLD__EACH_FUNCTION(FREEHOLD__DECLARE_ONE, T)
 FREEHOLD__DECLARE(allocator, )
 FREEHOLD__EACH_TYPE(FREEHOLD__DECLARE, )
 
 #ifdef __cplusplus
 } /* extern "C" */
-#define FREEHOLD__OVERLOAD(type, unused)                                                           \
-    inline void *freehold_alloc(freehold_##type *a, size_t bytes)                                  \
+#define FREEHOLD__OVERLOAD_ONE(T, result, name, parameters, arguments)                             \
+    inline result freehold_##name parameters                                                       \
     {                                                                                              \
-        return freehold_##type##_alloc(a, bytes);                                                  \
-    }                                                                                              \
-    inline void *freehold_alloc_zeroed(freehold_##type *a, size_t bytes)                           \
-    {                                                                                              \
-        return freehold_##type##_alloc_zeroed(a, bytes);                                           \
-    }                                                                                              \
-    inline void *freehold_alloc_aligned(                                                           \
-        freehold_##type *a, size_t bytes, size_t alignment, size_t offset)                         \
-    {                                                                                              \
-        return freehold_##type##_alloc_aligned(a, bytes, alignment, offset);                       \
-    }                                                                                              \
-    inline bool freehold_resize(freehold_##type *a, void *block, size_t bytes)                     \
-    {                                                                                              \
-        return freehold_##type##_resize(a, block, bytes);                                          \
-    }                                                                                              \
-    inline void *freehold_remap(freehold_##type *a, void *block, size_t bytes)                     \
-    {                                                                                              \
-        return freehold_##type##_remap(a, block, bytes);                                           \
-    }                                                                                              \
-    inline void *freehold_realloc(freehold_##type *a, void *block, size_t bytes)                   \
-    {                                                                                              \
-        return freehold_##type##_realloc(a, block, bytes);                                         \
-    }                                                                                              \
-    inline size_t freehold_free(freehold_##type *a, void *block)                                   \
-    {                                                                                              \
-        return freehold_##type##_free(a, block);                                                   \
-    }                                                                                              \
-    inline size_t freehold_free_sized(freehold_##type *a, void *block, size_t bytes)               \
-    {                                                                                              \
-        return freehold_##type##_free_sized(a, block, bytes);                                      \
-    }                                                                                              \
-    inline size_t freehold_usable_size(freehold_##type *a, const void *block)                      \
-    {                                                                                              \
-        return freehold_##type##_usable_size(a, block);                                            \
-    }                                                                                              \
-    inline bool freehold_owns(freehold_##type *a, const void *pointer)                             \
-    {                                                                                              \
-        return freehold_##type##_owns(a, pointer);                                                 \
-    }                                                                                              \
-    inline void *freehold_base(freehold_##type *a, const void *pointer)                            \
-    {                                                                                              \
-        return freehold_##type##_base(a, pointer);                                                 \
-    }                                                                                              \
-    inline freehold_statistics freehold_stats(freehold_##type *a)                                  \
-    {                                                                                              \
-        return freehold_##type##_stats(a);                                                         \
-    }                                                                                              \
-    inline const char *freehold_check(freehold_##type *a)                                          \
-    {                                                                                              \
-        return freehold_##type##_check(a);                                                         \
-    }                                                                                              \
-    inline bool freehold_walk(freehold_##type *a, freehold_visitor visit, void *context)           \
-    {                                                                                              \
-        return freehold_##type##_walk(a, visit, context);                                          \
-    }                                                                                              \
-    inline size_t freehold_trim(freehold_##type *a)                                                \
-    {                                                                                              \
-        return freehold_##type##_trim(a);                                                          \
+        return freehold_##T##_##name arguments;                                                    \
     }
+#define FREEHOLD__OVERLOAD(T, unused) FREEHOLD__EACH_FUNCTION(FREEHOLD__OVERLOAD_ONE, T)
 FREEHOLD__OVERLOAD(allocator, )
 FREEHOLD__EACH_TYPE(FREEHOLD__OVERLOAD, )
 #else
-#define FREEHOLD__CASE(type, name) freehold_##type * : freehold_##type##name,
 /* The function for the type of the allocator. The names have their underscore so that no macro can
  * be in their way. */
+#define FREEHOLD__CASE(T, name) freehold_##T * : freehold_##T##name,
 #define FREEHOLD__PICK(allocator, name)                                                            \
     _Generic((allocator), FREEHOLD__EACH_TYPE(FREEHOLD__CASE, name) freehold_allocator *           \
              : freehold_allocator##name)
@@ -284,6 +273,10 @@ FREEHOLD__EACH_TYPE(FREEHOLD__OVERLOAD, )
 #define freehold_free_sized(allocator, block, bytes)                                               \
     FREEHOLD__PICK(allocator, _free_sized)((allocator), (block), (bytes))
 
+/* The same as freehold_free, and all of the block is overwritten with zeros before. Linear. */
+#define freehold_free_zeroed(allocator, block)                                                     \
+    FREEHOLD__PICK(allocator, _free_zeroed)((allocator), (block))
+
 /* Bytes of a live block that may be used: at least as many as were asked for. 0 for NULL. */
 #define freehold_usable_size(allocator, block)                                                     \
     FREEHOLD__PICK(allocator, _usable_size)((allocator), (block))
@@ -298,9 +291,17 @@ FREEHOLD__EACH_TYPE(FREEHOLD__OVERLOAD, )
 /* Linear in the pages of the allocator. */
 #define freehold_stats(allocator) FREEHOLD__PICK(allocator, _stats)((allocator))
 
+/* Begins the counts anew: what is live stays counted, and is the new peak. False: this allocator
+ * keeps no counts. */
+#define freehold_reset_stats(allocator) FREEHOLD__PICK(allocator, _reset_stats)((allocator))
+
 /* The full validator: NULL, or what is wrong with the allocator's own state. Linear in the pages of
  * the allocator. */
 #define freehold_check(allocator) FREEHOLD__PICK(allocator, _check)((allocator))
+
+/* The same, unless it found nothing the last time and no call has changed anything since: to be
+ * called often. */
+#define freehold_validate(allocator) FREEHOLD__PICK(allocator, _validate)((allocator))
 
 /* Visits every live block, in no order. False: the visitor has ended it, or the allocator cannot.
  * Linear. */
@@ -312,6 +313,70 @@ FREEHOLD__EACH_TYPE(FREEHOLD__OVERLOAD, )
  * given back before, and not touched since. Linear in the pages of the allocator.
  */
 #define freehold_trim(allocator) FREEHOLD__PICK(allocator, _trim)((allocator))
+
+/* Why the last refused request was refused, by any thread. */
+#define freehold_last_error(allocator) FREEHOLD__PICK(allocator, _last_error)((allocator))
+#endif
+
+/* ---- for any allocator ------------------------------------------------------------------------- */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the allocator does before it refuses a request; NULL: it refuses at once. The fallback must
+ * not be changed while it has blocks. */
+FREEHOLD_API void freehold_set_policy(freehold_allocator *allocator, const freehold_policy *policy);
+
+/*
+ * The allocator of the thread: what code that takes none is to use. It begins as a heap of the
+ * process. push makes another one current until its pop; `scope` is the caller's, and lives as long.
+ * They nest; a pop that is not of the last push is fatal.
+ */
+typedef struct freehold_scope {
+    freehold_allocator *allocator;
+    struct freehold_scope *outer;
+} freehold_scope;
+
+FREEHOLD_API freehold_allocator *freehold_current(void);
+FREEHOLD_API void freehold_push(freehold_scope *scope, freehold_allocator *allocator);
+FREEHOLD_API void freehold_pop(freehold_scope *scope);
+
+/*
+ * The same for the statement or block that follows, also when it is left early by break, return or
+ * goto (GCC and Clang; not by longjmp):
+ *
+ *     FREEHOLD_WITH (&arena.base) {
+ *         parse(text);                     uses freehold_current()
+ *     }
+ */
+#if defined(__GNUC__)
+#define FREEHOLD_WITH(new_allocator)                                                               \
+    for (freehold_scope freehold__scope                                                            \
+         __attribute__((cleanup(freehold__scope_end))) = freehold__scope_begin(),                  \
+         *freehold__once = (freehold_push(&freehold__scope, (new_allocator)), &freehold__scope);   \
+         freehold__once != NULL; freehold__once = NULL)
+static inline freehold_scope freehold__scope_begin(void)
+{
+    freehold_scope none = {NULL, NULL};
+    return none;
+}
+static inline void freehold__scope_end(freehold_scope *scope)
+{
+    freehold_pop(scope);
+}
+#endif
+
+/*
+ * Writes what the allocator is and has, as lines of text without their newlines: its type, its
+ * statistics, what the validator finds, and with `blocks` every live block and a histogram of their
+ * sizes by powers of two. The writer must not use the allocator. Linear.
+ */
+FREEHOLD_API void freehold_dump(freehold_allocator *allocator,
+    void (*write_line)(void *context, const char *line), void *context, bool blocks);
+
+#ifdef __cplusplus
+}
 #endif
 
 #endif

@@ -30,6 +30,12 @@ static inline bool freehold__sealed(const freehold_allocator *allocator, uint64_
 freehold__cold void freehold__allocator_wrong(
     const freehold_allocator *allocator, const char *function, const char *name);
 
+/* Reports what is not an initialised allocator of any type. */
+void freehold__allocator_check(freehold_allocator *allocator, const char *function);
+
+/* For an operation that refuses a request: why, if it is not that memory is out. */
+void freehold__allocator_says(freehold_allocator *allocator, freehold_error error);
+
 /*
  * Makes a request with alignment and offset one that an operation may get (freehold/allocator.h);
  * false when the alignment is none, or does not go with the allocator's own.

@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#include "allocators/allocator.h"
+#include "allocators/front.h"
 #include "allocators/lane.h"
 
 #define MAGIC FREEHOLD_MAGIC('f', 'h', ' ', 'h', 'e', 'a', 'p', '1')
@@ -21,8 +21,10 @@
 /* What freehold_heap has in its words. */
 typedef struct state {
     freehold__lock lock;
-    freehold__lane *lane; /* the lock; NULL until the first allocation */
-    uint64_t failures;    /* the lock */
+    freehold__lane *lane;                        /* the lock; NULL until the first allocation */
+    uint64_t failures, requested, reallocations; /* the lock */
+    /* What the engine had counted at the last reset. */
+    uint64_t frees_before, purged_before;
     freehold__heap heap;
 } state;
 
@@ -30,17 +32,9 @@ _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__HEAP_WORDS &&
                    _Alignof(state) <= _Alignof(uint64_t),
     "the state of a heap must fit its public structure");
 
-static state *state_of(freehold_heap *heap)
+static state *state_of(freehold_allocator *self)
 {
-    return (state *)(void *)heap->state;
-}
-
-/* The state of a heap that is checked to be one. */
-static state *checked(freehold_heap *heap, const char *function)
-{
-    if (!freehold__sealed((const freehold_allocator *)heap, MAGIC))
-        freehold__allocator_wrong((const freehold_allocator *)heap, function, "heap");
-    return state_of(heap);
+    return (state *)(void *)((freehold_heap *)(void *)self)->state;
 }
 
 /* ---- allocating ------------------------------------------------------------------------------ */
@@ -58,12 +52,20 @@ static void *take_slot(state *s, unsigned index, bool *zeroed)
     return slot;
 }
 
-static void *allocate_slot(state *s, unsigned index, bool *zeroed)
+/* Under the lock: a request was granted, or not. */
+static void count(state *s, const void *block, size_t bytes)
+{
+    if (freehold__likely(block != NULL))
+        s->requested += bytes;
+    else
+        s->failures++;
+}
+
+static void *allocate_slot(state *s, size_t bytes, unsigned index, bool *zeroed)
 {
     freehold__lock_take(&s->lock);
     void *slot = take_slot(s, index, zeroed);
-    if (freehold__unlikely(slot == NULL))
-        s->failures++;
+    count(s, slot, bytes);
     freehold__lock_drop(&s->lock);
     return slot;
 }
@@ -71,12 +73,10 @@ static void *allocate_slot(state *s, unsigned index, bool *zeroed)
 static freehold__cold void *allocate_large(state *s, size_t bytes, size_t align, bool *zeroed)
 {
     void *block = freehold__large_alloc(&s->heap.pages.large, bytes, align, zeroed);
-    if (block != NULL)
-        return block;
     freehold__lock_take(&s->lock);
-    block = freehold__heap_large(&s->heap, s->lane, bytes, align, zeroed);
     if (block == NULL)
-        s->failures++;
+        block = freehold__heap_large(&s->heap, s->lane, bytes, align, zeroed);
+    count(s, block, bytes);
     freehold__lock_drop(&s->lock);
     return block;
 }
@@ -89,50 +89,23 @@ static void *allocate(state *s, size_t bytes, size_t align, bool *zeroed)
         index = freehold__class_of_aligned(bytes, align);
     else if (freehold__likely(bytes <= FREEHOLD__SLOT_MAX))
         index = freehold__class_of(bytes);
-    return freehold__likely(index < FREEHOLD__CLASSES) ? allocate_slot(s, index, zeroed)
+    return freehold__likely(index < FREEHOLD__CLASSES) ? allocate_slot(s, bytes, index, zeroed)
                                                        : allocate_large(s, bytes, align, zeroed);
-}
-
-static void *allocate_zeroed(state *s, size_t bytes, size_t align)
-{
-    bool zeroed = false;
-    void *block = allocate(s, bytes, align, &zeroed);
-    return block == NULL || zeroed ? block : memset(block, 0, bytes);
 }
 
 /* A slot begins at a multiple of its size, so that no offset but a multiple of the alignment can be
  * had. */
-static void *allocate_aligned(state *s, size_t bytes, size_t align, size_t offset, bool *zeroed)
+static void *heap_allocate(
+    freehold_allocator *self, size_t bytes, size_t alignment, size_t offset, bool zeroed)
 {
-    if (offset == 0)
-        return allocate(s, bytes, align, zeroed);
-    freehold__lock_take(&s->lock);
-    s->failures++;
-    freehold__lock_drop(&s->lock);
-    return NULL;
-}
-
-void *freehold_heap_alloc(freehold_heap *heap, size_t bytes)
-{
-    state *s = checked(heap, "freehold_alloc");
-    bool zeroed;
-    return freehold__likely(bytes != 0) ? allocate(s, bytes, heap->base.alignment, &zeroed) : NULL;
-}
-
-void *freehold_heap_alloc_zeroed(freehold_heap *heap, size_t bytes)
-{
-    state *s = checked(heap, "freehold_alloc_zeroed");
-    return bytes != 0 ? allocate_zeroed(s, bytes, heap->base.alignment) : NULL;
-}
-
-void *freehold_heap_alloc_aligned(
-    freehold_heap *heap, size_t bytes, size_t alignment, size_t offset)
-{
-    state *s = checked(heap, "freehold_alloc_aligned");
-    bool zeroed;
-    if (bytes == 0 || !freehold__aligned_request(heap->base.alignment, &alignment, &offset))
+    state *s = state_of(self);
+    bool known = false;
+    if (freehold__unlikely(offset != 0)) {
+        freehold__allocator_says(self, FREEHOLD_UNSUPPORTED);
         return NULL;
-    return allocate_aligned(s, bytes, alignment, offset, &zeroed);
+    }
+    void *block = allocate(s, bytes, alignment, &known);
+    return !zeroed || known || block == NULL ? block : memset(block, 0, bytes);
 }
 
 /* ---- freeing --------------------------------------------------------------------------------- */
@@ -189,83 +162,74 @@ static freehold__found find(state *s, const void *block, const char *function)
     return found;
 }
 
-static size_t release_sized(state *s, void *block, size_t bytes)
+static size_t heap_free(freehold_allocator *self, void *block)
 {
+    return release(state_of(self), block, "freehold_free");
+}
+
+static size_t heap_free_sized(freehold_allocator *self, void *block, size_t bytes)
+{
+    state *s = state_of(self);
     const char *function = "freehold_free_sized";
     if (!freehold__found_fits(find(s, block, function), 0, bytes))
         freehold__heap_mismatch(&s->heap, function, block, bytes, 0);
     return release(s, block, function);
 }
 
-size_t freehold_heap_free(freehold_heap *heap, void *block)
-{
-    state *s = checked(heap, "freehold_free");
-    return freehold__likely(block != NULL) ? release(s, block, "freehold_free") : 0;
-}
-
-size_t freehold_heap_free_sized(freehold_heap *heap, void *block, size_t bytes)
-{
-    state *s = checked(heap, "freehold_free_sized");
-    return block != NULL ? release_sized(s, block, bytes) : 0;
-}
-
 /* ---- resizing -------------------------------------------------------------------------------- */
 
-static bool resize(state *s, void *block, size_t bytes, const char *function)
+static void count_reallocation(state *s, const void *block, size_t bytes)
 {
-    freehold__found found = find(s, block, function);
-    return freehold__stays(found.bytes, bytes) ||
-           (found.slab == NULL && bytes > FREEHOLD__SLOT_MAX &&
-               freehold__large_resize_in_place(&s->heap.pages.large, block, bytes));
+    freehold__lock_take(&s->lock);
+    count(s, block, bytes);
+    s->reallocations += block != NULL;
+    freehold__lock_drop(&s->lock);
 }
 
-static void *remap(state *s, void *block, size_t bytes, size_t align, const char *function)
+static bool heap_resize(freehold_allocator *self, void *block, size_t bytes)
 {
+    state *s = state_of(self);
+    freehold__found found = find(s, block, "freehold_resize");
+    bool resized = freehold__stays(found.bytes, bytes) ||
+                   (found.slab == NULL && bytes > FREEHOLD__SLOT_MAX &&
+                       freehold__large_resize_in_place(&s->heap.pages.large, block, bytes));
+    if (resized)
+        count_reallocation(s, block, bytes);
+    return resized;
+}
+
+static void *remap(freehold_allocator *self, void *block, size_t bytes, const char *function)
+{
+    state *s = state_of(self);
     freehold__found found = find(s, block, function);
-    bool anywhere =
-        align <= freehold__port_page_size(); /* what the system moves is aligned to a page */
+    /* what the system moves is aligned to a page */
+    bool anywhere = self->alignment <= freehold__port_page_size();
     void *moved = anywhere || freehold__stays(found.bytes, bytes)
                       ? freehold__heap_remap(&s->heap, found, block, bytes)
                       : NULL;
-    if (moved != NULL)
+    if (moved != NULL) {
+        count_reallocation(s, moved, bytes);
         return moved;
+    }
     bool zeroed;
-    moved = allocate(s, bytes, align, &zeroed);
+    moved = allocate(s, bytes, self->alignment, &zeroed);
     if (moved != NULL) {
         memcpy(moved, block, found.bytes < bytes ? found.bytes : bytes);
         release(s, block, function);
+        count_reallocation(s, moved, 0);
     }
     return moved;
 }
 
-static void *remap_any(freehold_heap *heap, void *block, size_t bytes, const char *function)
+static void *heap_remap(freehold_allocator *self, void *block, size_t bytes)
 {
-    state *s = checked(heap, function);
-    bool zeroed;
-    if (bytes == 0) {
-        if (block != NULL)
-            release(s, block, function);
-        return NULL;
-    }
-    return block != NULL ? remap(s, block, bytes, heap->base.alignment, function)
-                         : allocate(s, bytes, heap->base.alignment, &zeroed);
-}
-
-bool freehold_heap_resize(freehold_heap *heap, void *block, size_t bytes)
-{
-    state *s = checked(heap, "freehold_resize");
-    return block != NULL && bytes != 0 && resize(s, block, bytes, "freehold_resize");
-}
-
-void *freehold_heap_remap(freehold_heap *heap, void *block, size_t bytes)
-{
-    return remap_any(heap, block, bytes, "freehold_remap");
+    return remap(self, block, bytes, "freehold_remap");
 }
 
 /* What freehold_resize can do, freehold_remap does as well, where the block is. */
-void *freehold_heap_realloc(freehold_heap *heap, void *block, size_t bytes)
+static void *heap_realloc(freehold_allocator *self, void *block, size_t bytes)
 {
-    return remap_any(heap, block, bytes, "freehold_realloc");
+    return remap(self, block, bytes, "freehold_realloc");
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -281,10 +245,9 @@ static bool is_live(const freehold__slab *slab, unsigned slot)
     return freehold__slab_slot_state(slab, slot) == FREEHOLD__SLOT_ALLOCATED;
 }
 
-size_t freehold_heap_usable_size(freehold_heap *heap, const void *block)
+static size_t heap_usable_size(freehold_allocator *self, const void *block)
 {
-    state *s = checked(heap, "freehold_usable_size");
-    return block != NULL ? find(s, block, "freehold_usable_size").bytes : 0;
+    return find(state_of(self), block, "freehold_usable_size").bytes;
 }
 
 /* Under the lock: a pointer that is no live block may point into a slab that comes or goes. */
@@ -309,39 +272,49 @@ static void *block_around(state *s, const void *pointer)
     return (void *)slot;
 }
 
-void *freehold_heap_base(freehold_heap *heap, const void *pointer)
+static void *heap_base(freehold_allocator *self, const void *pointer)
 {
-    return block_around(checked(heap, "freehold_base"), pointer);
+    return block_around(state_of(self), pointer);
 }
 
-bool freehold_heap_owns(freehold_heap *heap, const void *pointer)
+static freehold_statistics heap_stats(freehold_allocator *self)
 {
-    return block_around(checked(heap, "freehold_owns"), pointer) != NULL;
-}
-
-freehold_statistics freehold_heap_stats(freehold_heap *heap)
-{
-    state *s = checked(heap, "freehold_stats");
+    state *s = state_of(self);
     freehold__lock_take(&s->lock);
     freehold__heap_stats counted = freehold__heap_count(&s->heap);
     freehold_statistics result = {
-        .allocations = counted.allocations,
-        .frees = counted.frees,
+        .requested_bytes = s->requested,
+        .allocations = counted.allocations - s->frees_before,
+        .frees = counted.frees - s->frees_before,
+        .reallocations = s->reallocations,
         .failures = s->failures,
         .live_bytes = counted.live_bytes,
         .used_bytes = counted.used_bytes,
         .peak_bytes = counted.peak_bytes,
         .mapped_bytes = counted.mapped_bytes,
         .retained_bytes = counted.retained_bytes,
-        .purged_bytes = counted.purged_bytes,
+        .purged_bytes = counted.purged_bytes - s->purged_before,
     };
     freehold__lock_drop(&s->lock);
     return result;
 }
 
-const char *freehold_heap_check(freehold_heap *heap)
+/* What is live stays an allocation; what was freed is none any more. */
+static void heap_reset_stats(freehold_allocator *self)
 {
-    state *s = checked(heap, "freehold_check");
+    state *s = state_of(self);
+    freehold__lock_take(&s->lock);
+    freehold__heap_stats counted = freehold__heap_count(&s->heap);
+    s->frees_before = counted.frees;
+    s->purged_before = counted.purged_bytes;
+    s->requested = s->reallocations = s->failures = 0;
+    freehold__heap_reset_peak(&s->heap);
+    freehold__lock_drop(&s->lock);
+}
+
+static const char *heap_check(freehold_allocator *self)
+{
+    state *s = state_of(self);
     freehold__lock_take(&s->lock);
     const char *wrong = freehold__heap_check(&s->heap);
     freehold__lock_drop(&s->lock);
@@ -371,9 +344,9 @@ static void walk_large(void *context, void *base, size_t bytes)
         w->goes_on = w->visit(w->context, base, bytes);
 }
 
-bool freehold_heap_walk(freehold_heap *heap, freehold_visitor visit, void *context)
+static bool heap_walk(freehold_allocator *self, freehold_visitor visit, void *context)
 {
-    state *s = checked(heap, "freehold_walk");
+    state *s = state_of(self);
     walk w = {visit, context, true};
     freehold__lock_take(&s->lock);
     freehold__pages_walk(&s->heap.pages, walk_slab, &w);
@@ -387,9 +360,9 @@ static uint64_t purged(const state *s)
     return s->heap.pages.purged_bytes + s->heap.pages.large.purged_bytes;
 }
 
-size_t freehold_heap_trim(freehold_heap *heap)
+static size_t heap_trim(freehold_allocator *self)
 {
-    state *s = checked(heap, "freehold_trim");
+    state *s = state_of(self);
     freehold__lock_take(&s->lock);
     uint64_t before = purged(s);
     freehold__heap_trim(&s->heap, s->lane);
@@ -398,93 +371,27 @@ size_t freehold_heap_trim(freehold_heap *heap)
     return bytes;
 }
 
-/* ---- by way of the table --------------------------------------------------------------------- */
-
-static freehold_heap *heap_of(freehold_allocator *self)
-{
-    return (freehold_heap *)(void *)self;
-}
-
-static void *table_allocate(
-    freehold_allocator *self, size_t bytes, size_t alignment, size_t offset, bool zeroed)
-{
-    state *s = state_of(heap_of(self));
-    bool known = false;
-    void *block = allocate_aligned(s, bytes, alignment, offset, &known);
-    return block == NULL || !zeroed || known ? block : memset(block, 0, bytes);
-}
-
-static size_t table_free(freehold_allocator *self, void *block)
-{
-    return freehold_heap_free(heap_of(self), block);
-}
-
-static bool table_resize(freehold_allocator *self, void *block, size_t bytes)
-{
-    return freehold_heap_resize(heap_of(self), block, bytes);
-}
-
-static void *table_remap(freehold_allocator *self, void *block, size_t bytes)
-{
-    return freehold_heap_remap(heap_of(self), block, bytes);
-}
-
-static void *table_realloc(freehold_allocator *self, void *block, size_t bytes)
-{
-    return freehold_heap_realloc(heap_of(self), block, bytes);
-}
-
-static size_t table_free_sized(freehold_allocator *self, void *block, size_t bytes)
-{
-    return freehold_heap_free_sized(heap_of(self), block, bytes);
-}
-
-static size_t table_usable_size(freehold_allocator *self, const void *block)
-{
-    return freehold_heap_usable_size(heap_of(self), block);
-}
-
-static void *table_base(freehold_allocator *self, const void *pointer)
-{
-    return freehold_heap_base(heap_of(self), pointer);
-}
-
-static freehold_statistics table_stats(freehold_allocator *self)
-{
-    return freehold_heap_stats(heap_of(self));
-}
-
-static const char *table_check(freehold_allocator *self)
-{
-    return freehold_heap_check(heap_of(self));
-}
-
-static bool table_walk(freehold_allocator *self, freehold_visitor visit, void *context)
-{
-    return freehold_heap_walk(heap_of(self), visit, context);
-}
-
-static size_t table_trim(freehold_allocator *self)
-{
-    return freehold_heap_trim(heap_of(self));
-}
+/* ---- the type -------------------------------------------------------------------------------- */
 
 static const freehold_operations operations = {
     .magic = MAGIC,
     .name = "heap",
-    .allocate = table_allocate,
-    .free = table_free,
-    .resize = table_resize,
-    .remap = table_remap,
-    .realloc = table_realloc,
-    .free_sized = table_free_sized,
-    .usable_size = table_usable_size,
-    .base = table_base,
-    .stats = table_stats,
-    .check = table_check,
-    .walk = table_walk,
-    .trim = table_trim,
+    .allocate = heap_allocate,
+    .free = heap_free,
+    .resize = heap_resize,
+    .remap = heap_remap,
+    .realloc = heap_realloc,
+    .free_sized = heap_free_sized,
+    .usable_size = heap_usable_size,
+    .base = heap_base,
+    .stats = heap_stats,
+    .check = heap_check,
+    .walk = heap_walk,
+    .trim = heap_trim,
+    .reset_stats = heap_reset_stats,
 };
+
+FREEHOLD__DEFINE(heap)
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
@@ -503,7 +410,9 @@ void freehold_heap_deinit(freehold_heap *heap)
 {
     if (heap == NULL)
         return;
-    state *s = checked(heap, "freehold_heap_deinit");
+    if (!freehold__sealed(&heap->base, MAGIC))
+        freehold__allocator_wrong(&heap->base, "freehold_heap_deinit", "heap");
+    state *s = state_of(&heap->base);
     freehold_allocator_deinit(&heap->base);
     freehold__heap_release(&s->heap);
     memset(heap->state, 0, sizeof heap->state);

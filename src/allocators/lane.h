@@ -326,6 +326,8 @@ typedef struct freehold__heap_stats {
     uint32_t lanes;
 } freehold__heap_stats;
 freehold__heap_stats freehold__heap_count(freehold__heap *heap);
+/* The peak is what is used now. */
+void freehold__heap_reset_peak(freehold__heap *heap);
 
 /* The full validator: NULL, or what is wrong. Other threads must be at rest. */
 const char *freehold__heap_check(freehold__heap *heap);

@@ -361,6 +361,16 @@ freehold__heap_stats freehold__heap_count(freehold__heap *heap)
     return stats;
 }
 
+void freehold__heap_reset_peak(freehold__heap *heap)
+{
+    freehold__lock_take(&heap->pages.lock);
+    heap->pages.peak = heap->pages.used;
+    freehold__lock_take(&heap->pages.large.lock);
+    heap->pages.large.peak_bytes = heap->pages.large.live_bytes;
+    freehold__lock_drop(&heap->pages.large.lock);
+    freehold__lock_drop(&heap->pages.lock);
+}
+
 void freehold__heap_release(freehold__heap *heap)
 {
     freehold__pages_release(&heap->pages);

@@ -147,6 +147,12 @@ uintptr_t freehold__port_thread_number(void)
     return (uintptr_t)&errno;
 }
 
+void **freehold__port_thread_pointer(void)
+{
+    static _Thread_local void *pointer;
+    return &pointer;
+}
+
 void freehold__port_sleep(uint32_t milliseconds)
 {
     const struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};

@@ -69,6 +69,9 @@ static inline uintptr_t freehold__port_thread(void)
 #endif
 }
 
+/* A pointer of the calling thread's own for the library, NULL at first. */
+void **freehold__port_thread_pointer(void);
+
 /* Sleeps for about so many milliseconds. */
 void freehold__port_sleep(uint32_t milliseconds);
 

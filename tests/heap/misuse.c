@@ -83,8 +83,8 @@ static void assert_wrong(freehold_heap *h, void *pointer, freehold_misuse what, 
         freehold_free_sized(base, pointer, 100));
     EACH("freehold_resize", freehold_resize(h, pointer, 50), freehold_resize(base, pointer, 50));
     EACH("freehold_remap", freehold_remap(h, pointer, 9999), freehold_remap(base, pointer, 9999));
-    FATAL(
-        what, freehold_remap(h, pointer, 0), "freehold: freehold_remap(%p): %s", pointer, details);
+    /* A remap to 0 bytes comes as a free. */
+    FATAL(what, freehold_remap(h, pointer, 0), "freehold: freehold_free(%p): %s", pointer, details);
     FATAL(what, freehold_remap(base, pointer, 0), "freehold: freehold_free(%p): %s", pointer,
         details);
     EACH("freehold_realloc", freehold_realloc(h, pointer, 9999),

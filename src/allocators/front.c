@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the functions of the interface do seldom: when a request fails, and when a block may be the
+ * fallback's.
+ */
+#include "allocators/front.h"
+
+/* ---- refusing -------------------------------------------------------------------------------- */
+
+/* In base.error: an operation has just said why, and the refusal that follows keeps it. */
+#define SAID 0x100u
+
+static void set_error(freehold_allocator *allocator, uint32_t error)
+{
+    __atomic_store_n(&allocator->error, error, __ATOMIC_RELAXED);
+}
+
+static uint32_t get_error(const freehold_allocator *allocator)
+{
+    return __atomic_load_n(&allocator->error, __ATOMIC_RELAXED);
+}
+
+void freehold__allocator_says(freehold_allocator *allocator, freehold_error error)
+{
+    set_error(allocator, (uint32_t)error | SAID);
+}
+
+static const char *const reasons[] = {
+    [FREEHOLD_OK] = "memory is out",
+    [FREEHOLD_INVALID] = "there is no such alignment or offset",
+    [FREEHOLD_NO_MEMORY] = "memory is out",
+    [FREEHOLD_LIMIT] = "the limit is reached",
+    [FREEHOLD_UNSUPPORTED] = "the allocator cannot do that",
+};
+
+static freehold__cold void report_failure(
+    freehold__front front, freehold_error error, const char *function)
+{
+    freehold__text text = freehold__report_begin(function, front.self);
+    freehold__text_add(&text, "allocation failed: ");
+    freehold__text_add(&text, reasons[error]);
+    freehold__text_add(&text, ", and the policy of this ");
+    freehold__text_add(&text, front.operations->name);
+    freehold__text_add(&text, " is to end the process");
+    freehold__report_end(&text, FREEHOLD_ALLOCATION_FAILED, function, front.self);
+}
+
+void *freehold__front_refuse(freehold__front front, freehold_error error, const char *function)
+{
+    set_error(front.self, (uint32_t)error);
+    if (front.self->policy != NULL && front.self->policy->abort)
+        report_failure(front, error, function);
+    return NULL;
+}
+
+static void *refuse(freehold__front front, const char *function)
+{
+    uint32_t said = get_error(front.self);
+    return freehold__front_refuse(
+        front, (said & SAID) != 0 ? (freehold_error)(said & ~SAID) : FREEHOLD_NO_MEMORY, function);
+}
+
+/* What was said before a try that succeeded is no refusal. */
+static void *grant(freehold__front front, void *block)
+{
+    set_error(front.self, get_error(front.self) & ~SAID);
+    return block;
+}
+
+/* ---- trying again ---------------------------------------------------------------------------- */
+
+/* Whether there is another try; *left counts them. */
+static bool reclaims(freehold__front front, size_t bytes, unsigned *left)
+{
+    const freehold_policy *policy = front.self->policy;
+    if (policy == NULL || *left == 0)
+        return false;
+    --*left;
+    return policy->reclaim == NULL || policy->reclaim(policy->context, front.self, bytes);
+}
+
+static unsigned retries(freehold__front front)
+{
+    return front.self->policy != NULL ? front.self->policy->retries : 0;
+}
+
+static freehold_allocator *fallback_of(freehold__front front)
+{
+    bool knows_its_own = front.operations->base != NULL;
+    return front.self->policy != NULL && knows_its_own ? front.self->policy->fallback : NULL;
+}
+
+static void *ask_fallback(freehold__front front, freehold__request request)
+{
+    freehold_allocator *fallback = fallback_of(front);
+    void *block = fallback != NULL ? freehold_alloc_aligned(
+                                         fallback, request.bytes, request.alignment, request.offset)
+                                   : NULL;
+    return block != NULL && request.zeroed ? memset(block, 0, request.bytes) : block;
+}
+
+void *freehold__front_retry(freehold__front front, freehold__request request, const char *function)
+{
+    unsigned left = retries(front);
+    void *block = NULL;
+    while (block == NULL && reclaims(front, request.bytes, &left))
+        block = front.operations->allocate(
+            front.self, request.bytes, request.alignment, request.offset, request.zeroed);
+    if (block == NULL)
+        block = ask_fallback(front, request);
+    return block != NULL ? grant(front, block) : refuse(front, function);
+}
+
+/* The block moves into the fallback. */
+static void *move_to_fallback(freehold__front front, void *block, size_t bytes)
+{
+    if (fallback_of(front) == NULL || front.operations->usable_size == NULL)
+        return NULL;
+    size_t have = front.operations->usable_size(front.self, block);
+    void *moved = ask_fallback(front, (freehold__request){bytes, front.self->alignment, 0, false});
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, block, have < bytes ? have : bytes);
+    front.operations->free(front.self, block);
+    return moved;
+}
+
+void *freehold__front_retry_remap(
+    freehold__front front, void *block, size_t bytes, const char *function)
+{
+    unsigned left = retries(front);
+    void *moved = NULL;
+    while (moved == NULL && reclaims(front, bytes, &left))
+        moved = freehold__front_remap_once(front, block, bytes);
+    if (moved == NULL)
+        moved = move_to_fallback(front, block, bytes);
+    return moved != NULL ? grant(front, moved) : refuse(front, function);
+}
+
+/* ---- blocks of the fallback ------------------------------------------------------------------ */
+
+freehold_allocator *freehold__front_owner(freehold__front front, const void *pointer)
+{
+    freehold_allocator *fallback = fallback_of(front);
+    if (fallback == NULL || front.operations->base(front.self, pointer) != NULL)
+        return front.self;
+    return freehold_owns(fallback, pointer) ? fallback : front.self; /* which reports it */
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+void freehold__front_too_large(const void *block, size_t bytes, size_t usable)
+{
+    freehold__text text = freehold__report_begin("freehold_free_sized", block);
+    freehold__text_add(&text, "size mismatch: given ");
+    freehold__text_decimal(&text, bytes);
+    freehold__text_add(&text, ", but the block has ");
+    freehold__text_decimal(&text, usable);
+    freehold__text_add(&text, " bytes");
+    freehold__report_end(&text, FREEHOLD_SIZE_MISMATCH, "freehold_free_sized", block);
+}
+
+void freehold__front_wipe(void *block, size_t bytes)
+{
+    memset(block, 0, bytes);
+    __asm__ volatile("" : : "r"(block) : "memory"); /* not dead stores: somebody may look */
+}
