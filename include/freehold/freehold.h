@@ -4,7 +4,9 @@
 #define FREEHOLD_FREEHOLD_H
 
 #include "freehold/allocator.h"
+#include "freehold/bitmap.h"
 #include "freehold/fatal.h"
 #include "freehold/heap.h"
+#include "freehold/index_pool.h"
 
 #endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A set of the numbers below `bits`, as a tree of bitmaps: the lowest member in one step a level.
+ *
+ *     level 2 (top)   1                                one word
+ *     level 1         0110..  1000..                   bit w of it: word w of level 0 has members
+ *     level 0         0000..  0010..  1100..  ...      bit i: i is a member
+ *
+ * The words are the caller's, top level first, level 0 last. Bits that stand for nothing are 0.
+ * The set takes no locks and calls nobody.
+ *
+ * Cost: add, remove and lowest O(levels), which is log64 of bits; init and check O(words).
+ */
+#ifndef FREEHOLD_OBJECTS_BITMAP_H
+#define FREEHOLD_OBJECTS_BITMAP_H
+
+#include "base/assert.h"
+#include "base/bits.h"
+
+#define FREEHOLD__BITMAP_MAX ((uint64_t)1 << 48)
+
+typedef struct freehold__bitmap {
+    uint64_t *top, *leaf; /* the top level's word and the first word of level 0 */
+    size_t bits, members;
+    unsigned levels; /* above level 0 */
+} freehold__bitmap;
+
+/* The words that a set needs; 0: it has no number below `bits`, or more than there can be. */
+size_t freehold__bitmap_words(size_t bits);
+
+/* Makes so many words, freehold__bitmap_words, the full or the empty set. */
+void freehold__bitmap_init(freehold__bitmap *set, uint64_t *words, size_t bits, bool full);
+
+/* NULL, or what is wrong with the words. */
+const char *freehold__bitmap_check(const freehold__bitmap *set);
+
+/* How many bits, or words, a level has. */
+static inline size_t freehold__bitmap_level_bits(size_t bits, unsigned level)
+{
+    return (size_t)(((uint64_t)bits - 1) >> (6 * level)) + 1;
+}
+
+static inline size_t freehold__bitmap_level_words(size_t bits, unsigned level)
+{
+    return freehold__bitmap_level_bits(bits, level + 1);
+}
+
+static inline bool freehold__bitmap_has(const freehold__bitmap *set, size_t i)
+{
+    freehold__assert(i < set->bits);
+    return (set->leaf[i / 64] >> (i % 64) & 1) != 0;
+}
+
+/* i is no member. A word that had members already is known to the levels above. */
+static inline void freehold__bitmap_add(freehold__bitmap *set, size_t i)
+{
+    freehold__assert(!freehold__bitmap_has(set, i));
+    uint64_t *words = set->leaf;
+    set->members++;
+    for (unsigned level = 0;; level++) {
+        uint64_t old = words[i / 64];
+        words[i / 64] = freehold__with_bit(old, i);
+        if (old != 0 || level == set->levels)
+            return;
+        i /= 64;
+        words -= freehold__bitmap_level_words(set->bits, level + 1);
+    }
+}
+
+/* i is a member. */
+static inline void freehold__bitmap_remove(freehold__bitmap *set, size_t i)
+{
+    freehold__assert(freehold__bitmap_has(set, i));
+    uint64_t *words = set->leaf;
+    set->members--;
+    for (unsigned level = 0;; level++) {
+        words[i / 64] &= ~(UINT64_C(1) << (i % 64));
+        if (words[i / 64] != 0 || level == set->levels)
+            return;
+        i /= 64;
+        words -= freehold__bitmap_level_words(set->bits, level + 1);
+    }
+}
+
+/* The lowest member of a set that is not empty. */
+static inline size_t freehold__bitmap_lowest(const freehold__bitmap *set)
+{
+    freehold__assert(set->members != 0);
+    const uint64_t *words = set->top;
+    size_t i = 0;
+    for (unsigned level = set->levels;; level--) {
+        i = i * 64 + (size_t)freehold__lowest_bit(words[i]);
+        if (level == 0)
+            return i;
+        words += freehold__bitmap_level_words(set->bits, level);
+    }
+}
+
+#endif
