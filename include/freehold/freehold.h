@@ -5,6 +5,7 @@
 
 #include "freehold/allocator.h"
 #include "freehold/bitmap.h"
+#include "freehold/budget.h"
 #include "freehold/fatal.h"
 #include "freehold/heap.h"
 #include "freehold/index_pool.h"

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The budget: one piece of memory cut into slots (objects/slots.h) whose memory and whose bitmap are
+ * both the caller's. It asks nobody for anything.
+ */
+#include "freehold/budget.h"
+
+#include <string.h>
+
+#include "allocators/front.h"
+#include "allocators/slots.h"
+
+#define MAGIC FREEHOLD_MAGIC('f', 'h', ' ', 'b', 'u', 'd', 'g', '1')
+
+/* What freehold_budget has in its words. */
+typedef struct state {
+    freehold__slots slots; /* all zero when wrong */
+    const char *wrong;     /* with what init was given; NULL: nothing */
+    uint64_t allocations, frees, reallocations, failures, requested;
+    size_t peak_slots; /* in use at once */
+} state;
+
+_Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__BUDGET_WORDS &&
+                   _Alignof(state) <= _Alignof(uint64_t),
+    "the state of a budget must fit its public structure");
+
+static state *state_of(freehold_allocator *self)
+{
+    return (state *)(void *)((freehold_budget *)(void *)self)->state;
+}
+
+/* ---- allocating ------------------------------------------------------------------------------ */
+
+/*
+ * The lowest free slot that has the alignment with the offset. Slot k is at base + k * size: with
+ * `step` slots to a multiple of the alignment, only each step-th can have it.
+ */
+static bool find_aligned(
+    const freehold__slots *slots, size_t alignment, size_t offset, size_t *result)
+{
+    size_t unit = slots->size & (0 - slots->size); /* the power of two in the slot size */
+    size_t step = alignment > unit ? alignment / unit : 1;
+    for (size_t first = 0; first < step && first < slots->free.bits; first++) {
+        if (((slots->base + first * slots->size + offset) & (alignment - 1)) != 0)
+            continue;
+        for (*result = first; *result < slots->free.bits; *result += step)
+            if (freehold__bitmap_has(&slots->free, *result))
+                return true;
+        return false;
+    }
+    return false;
+}
+
+static bool find(const state *s, size_t alignment, size_t offset, size_t floor, size_t *slot)
+{
+    if (freehold__unlikely(s->slots.free.members == 0))
+        return false;
+    if (freehold__unlikely(alignment > floor))
+        return find_aligned(&s->slots, alignment, offset, slot);
+    *slot = freehold__bitmap_lowest(&s->slots.free);
+    return true;
+}
+
+static void *take(state *s, size_t slot, size_t bytes)
+{
+    freehold__bitmap_remove(&s->slots.free, slot);
+    s->allocations++;
+    s->requested += bytes;
+    if (freehold__slots_live(&s->slots) > s->peak_slots)
+        s->peak_slots = freehold__slots_live(&s->slots);
+    return freehold__slots_address(&s->slots, slot);
+}
+
+static void *budget_allocate(
+    freehold_allocator *self, size_t bytes, size_t alignment, size_t offset, bool zeroed)
+{
+    state *s = state_of(self);
+    size_t slot;
+    if (freehold__unlikely(bytes > s->slots.size) ||
+        freehold__unlikely(!find(s, alignment, offset, self->alignment, &slot))) {
+        if (s->wrong != NULL)
+            freehold__allocator_says(self, FREEHOLD_INVALID);
+        s->failures++;
+        return NULL;
+    }
+    void *block = take(s, slot, bytes);
+    return zeroed ? memset(block, 0, bytes) : block;
+}
+
+/* ---- live blocks ----------------------------------------------------------------------------- */
+
+/* The slot of a live block; anything else is fatal. */
+static size_t slot_of(state *s, const void *block, const char *function)
+{
+    size_t slot = 0;
+    const freehold__slots *slots = s->wrong == NULL ? &s->slots : NULL;
+    if (freehold__unlikely(slots == NULL) ||
+        freehold__unlikely(freehold__slots_at(slots, (uintptr_t)block, &slot) != FREEHOLD__AT_LIVE))
+        freehold__slots_misuse(slots, function, block);
+    return slot;
+}
+
+static size_t put(state *s, size_t slot)
+{
+    freehold__bitmap_add(&s->slots.free, slot);
+    s->frees++;
+    return s->slots.size;
+}
+
+static size_t budget_free(freehold_allocator *self, void *block)
+{
+    state *s = state_of(self);
+    return put(s, slot_of(s, block, "freehold_free"));
+}
+
+static size_t budget_free_sized(freehold_allocator *self, void *block, size_t bytes)
+{
+    state *s = state_of(self);
+    size_t slot = slot_of(s, block, "freehold_free_sized");
+    if (freehold__unlikely(bytes == 0 || bytes > s->slots.size))
+        freehold__slots_mismatch(&s->slots, "freehold_free_sized", block, bytes);
+    return put(s, slot);
+}
+
+/* Every block has all of its slot, so that it fits where it is or nowhere. */
+static bool fits(state *s, const void *block, size_t bytes, const char *function)
+{
+    slot_of(s, block, function);
+    if (bytes > s->slots.size)
+        return false;
+    s->reallocations++;
+    s->requested += bytes;
+    return true;
+}
+
+static bool budget_resize(freehold_allocator *self, void *block, size_t bytes)
+{
+    return fits(state_of(self), block, bytes, "freehold_resize");
+}
+
+static void *remap(state *s, void *block, size_t bytes, const char *function)
+{
+    if (fits(s, block, bytes, function))
+        return block;
+    s->failures++;
+    return NULL;
+}
+
+static void *budget_remap(freehold_allocator *self, void *block, size_t bytes)
+{
+    return remap(state_of(self), block, bytes, "freehold_remap");
+}
+
+static void *budget_realloc(freehold_allocator *self, void *block, size_t bytes)
+{
+    return remap(state_of(self), block, bytes, "freehold_realloc");
+}
+
+static size_t budget_usable_size(freehold_allocator *self, const void *block)
+{
+    state *s = state_of(self);
+    slot_of(s, block, "freehold_usable_size");
+    return s->slots.size;
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static void *budget_base(freehold_allocator *self, const void *pointer)
+{
+    const state *s = state_of(self);
+    return s->wrong == NULL ? freehold__slots_around(&s->slots, (uintptr_t)pointer) : NULL;
+}
+
+static freehold_statistics budget_stats(freehold_allocator *self)
+{
+    const state *s = state_of(self);
+    size_t live = freehold__slots_live(&s->slots) * s->slots.size;
+    size_t all = s->slots.free.bits * s->slots.size;
+    return (freehold_statistics){
+        .requested_bytes = s->requested,
+        .allocations = s->allocations,
+        .frees = s->frees,
+        .reallocations = s->reallocations,
+        .failures = s->failures,
+        .live_bytes = live,
+        .peak_live_bytes = s->peak_slots * s->slots.size,
+        .used_bytes = live,
+        .peak_bytes = s->peak_slots * s->slots.size,
+        .mapped_bytes = all,
+        .retained_bytes = all - live,
+    };
+}
+
+static void budget_reset_stats(freehold_allocator *self)
+{
+    state *s = state_of(self);
+    s->allocations = s->peak_slots = freehold__slots_live(&s->slots);
+    s->frees = s->reallocations = s->failures = s->requested = 0;
+}
+
+static const char *budget_check(freehold_allocator *self)
+{
+    const state *s = state_of(self);
+    if (s->wrong != NULL)
+        return s->wrong;
+    if (s->allocations - s->frees != freehold__slots_live(&s->slots))
+        return "the budget has more or fewer live blocks than were counted";
+    return freehold__bitmap_check(&s->slots.free);
+}
+
+static bool budget_walk(freehold_allocator *self, freehold_visitor visit, void *context)
+{
+    return freehold__slots_walk(&state_of(self)->slots, visit, context);
+}
+
+/* ---- the type -------------------------------------------------------------------------------- */
+
+static const freehold_operations operations = {
+    .magic = MAGIC,
+    .name = "budget",
+    .allocate = budget_allocate,
+    .free = budget_free,
+    .resize = budget_resize,
+    .remap = budget_remap,
+    .realloc = budget_realloc,
+    .free_sized = budget_free_sized,
+    .usable_size = budget_usable_size,
+    .base = budget_base,
+    .stats = budget_stats,
+    .check = budget_check,
+    .walk = budget_walk,
+    .reset_stats = budget_reset_stats,
+};
+
+FREEHOLD__DEFINE(budget)
+
+/* ---- beginning and end ----------------------------------------------------------------------- */
+
+static bool overlap(uintptr_t a, size_t a_bytes, uintptr_t b, size_t b_bytes)
+{
+    return a < b + b_bytes && b < a + a_bytes;
+}
+
+/* What is wrong with the memory for slots of this size, or NULL. */
+static const char *judge(const freehold__slots *slots, size_t count, size_t bytes, size_t alignment,
+    const uint64_t *words, size_t word_count)
+{
+    size_t needed = freehold__bitmap_words(count);
+    if (slots->base == 0)
+        return "the budget has no buffer";
+    if (slots->base % alignment != 0)
+        return "the buffer of the budget is not aligned";
+    if (bytes > UINTPTR_MAX - slots->base)
+        return "the buffer of the budget is larger than memory";
+    if (words == NULL || (uintptr_t)words % _Alignof(uint64_t) != 0)
+        return "the budget has no words, or they are not aligned";
+    if (needed == 0 || word_count < needed)
+        return "the budget has too few words for its slots";
+    if (overlap(slots->base, bytes, (uintptr_t)words, needed * sizeof *words))
+        return "the words of the budget lie in its buffer";
+    return NULL;
+}
+
+void freehold_budget_init_aligned(freehold_budget *budget, void *buffer, size_t bytes,
+    size_t slot_bytes, uint64_t *words, size_t word_count, size_t alignment)
+{
+    memset(budget->state, 0, sizeof budget->state);
+    freehold_allocator_init(&budget->base, &operations, alignment);
+    state *s = state_of(&budget->base);
+    freehold__slots slots = {.base = (uintptr_t)buffer};
+    alignment = budget->base.alignment;
+    if (slot_bytes == 0)
+        s->wrong = "the slots of the budget have 0 bytes";
+    else if (!freehold__round_up_checked(slot_bytes, alignment, &slots.size) || slots.size > bytes)
+        s->wrong = "the buffer of the budget is smaller than a slot";
+    else
+        s->wrong = judge(&slots, bytes / slots.size, bytes, alignment, words, word_count);
+    if (s->wrong != NULL)
+        return;
+    s->slots = slots;
+    freehold__bitmap_init(&s->slots.free, words, bytes / slots.size, true);
+}
+
+void freehold_budget_init(freehold_budget *budget, void *buffer, size_t bytes, size_t slot_bytes,
+    uint64_t *words, size_t word_count)
+{
+    freehold_budget_init_aligned(
+        budget, buffer, bytes, slot_bytes, words, word_count, FREEHOLD_ALIGNMENT);
+}
+
+/* The budget, or a report. */
+static freehold_allocator *checked(freehold_budget *budget, const char *function)
+{
+    if (!freehold__sealed(&budget->base, MAGIC))
+        freehold__allocator_wrong(&budget->base, function, "budget");
+    return &budget->base;
+}
+
+size_t freehold_budget_slots(freehold_budget *budget)
+{
+    return state_of(checked(budget, "freehold_budget_slots"))->slots.free.bits;
+}
+
+void freehold_budget_deinit(freehold_budget *budget)
+{
+    if (budget == NULL)
+        return;
+    freehold_allocator_deinit(checked(budget, "freehold_budget_deinit"));
+    memset(budget->state, 0, sizeof budget->state);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "allocators/slots.h"
+
+#include "base/fatal.h"
+
+/* "slot 3 of 100, size 64" */
+static void add_slot(freehold__text *text, const freehold__slots *slots, size_t slot)
+{
+    freehold__text_add(text, "slot ");
+    freehold__text_decimal(text, slot);
+    freehold__text_add(text, " of ");
+    freehold__text_decimal(text, slots->free.bits);
+    freehold__text_add(text, ", size ");
+    freehold__text_decimal(text, slots->size);
+}
+
+static freehold_misuse explain_inside(
+    freehold__text *text, const freehold__slots *slots, size_t slot, uintptr_t address)
+{
+    size_t bytes = address - slots->base - slot * slots->size;
+    bool misaligned = bytes % FREEHOLD_ALIGNMENT != 0;
+    freehold__text_add(text, misaligned ? "misaligned pointer: " : "interior pointer: ");
+    freehold__text_decimal(text, bytes);
+    freehold__text_add(text, " bytes into ");
+    add_slot(text, slots, slot);
+    return misaligned ? FREEHOLD_MISALIGNED_POINTER : FREEHOLD_INTERIOR_POINTER;
+}
+
+static freehold_misuse explain(
+    freehold__text *text, const freehold__slots *slots, uintptr_t address)
+{
+    size_t slot;
+    switch (slots != NULL ? freehold__slots_at(slots, address, &slot) : FREEHOLD__AT_NONE) {
+    case FREEHOLD__AT_FREE:
+        freehold__text_add(text, "double free: ");
+        add_slot(text, slots, slot);
+        freehold__text_add(text, ", is already free");
+        return FREEHOLD_DOUBLE_FREE;
+    case FREEHOLD__AT_INSIDE:
+        return explain_inside(text, slots, slot, address);
+    default:
+        freehold__text_add(text, "foreign pointer: not from this allocator");
+        return FREEHOLD_FOREIGN_POINTER;
+    }
+}
+
+void freehold__slots_misuse(const freehold__slots *slots, const char *function, const void *pointer)
+{
+    freehold__text text = freehold__report_begin(function, pointer);
+    freehold_misuse kind = explain(&text, slots, (uintptr_t)pointer);
+    freehold__report_end(&text, kind, function, pointer);
+}
+
+void freehold__slots_mismatch(
+    const freehold__slots *slots, const char *function, const void *pointer, size_t bytes)
+{
+    size_t slot;
+    freehold__slots_at(slots, (uintptr_t)pointer, &slot);
+    freehold__text text = freehold__report_begin(function, pointer);
+    freehold__text_add(&text, "size mismatch: given ");
+    freehold__text_decimal(&text, bytes);
+    freehold__text_add(&text, ", but ");
+    add_slot(&text, slots, slot);
+    freehold__text_add(&text, ", holds 1 to ");
+    freehold__text_decimal(&text, slots->size);
+    freehold__text_add(&text, " bytes");
+    freehold__report_end(&text, FREEHOLD_SIZE_MISMATCH, function, pointer);
+}
+
+bool freehold__slots_walk(const freehold__slots *slots, freehold_visitor visit, void *context)
+{
+    for (size_t slot = 0; slot < slots->free.bits; slot++)
+        if (!freehold__bitmap_has(&slots->free, slot) &&
+            !visit(context, freehold__slots_address(slots, slot), slots->size))
+            return false;
+    return true;
+}
