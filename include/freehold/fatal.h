@@ -33,9 +33,10 @@ typedef enum freehold_misuse {
     FREEHOLD_SIZE_MISMATCH,      /* a sized free with a size that was never allocated here */
     /* an aligned free with an alignment that the block does not have */
     FREEHOLD_ALIGNMENT_MISMATCH,
-    FREEHOLD_WRONG_TYPE,        /* an allocator that is not initialised, or of another type */
-    FREEHOLD_CORRUPT,           /* the allocator's own state is damaged */
-    FREEHOLD_WRONG_SCOPE,       /* a pop of the current allocator that was not pushed last */
+    FREEHOLD_WRONG_TYPE, /* an allocator that is not initialised, or of another type */
+    FREEHOLD_CORRUPT,    /* the allocator's own state is damaged */
+    /* a pop of the current allocator that was not pushed last, a stale mark of an arena */
+    FREEHOLD_WRONG_SCOPE,
     FREEHOLD_ALLOCATION_FAILED, /* a request, and the allocator's policy is to end the process */
     FREEHOLD_UNSAFE_CALL        /* from a signal handler that has interrupted the allocator */
 } freehold_misuse;

@@ -4,6 +4,7 @@
 #define FREEHOLD_FREEHOLD_H
 
 #include "freehold/allocator.h"
+#include "freehold/arena.h"
 #include "freehold/bitmap.h"
 #include "freehold/budget.h"
 #include "freehold/fatal.h"
