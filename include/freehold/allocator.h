@@ -45,9 +45,10 @@ extern "C" {
 #endif
 
 typedef struct freehold_allocator freehold_allocator;
-typedef struct freehold_arena freehold_arena;   /* freehold/arena.h */
-typedef struct freehold_budget freehold_budget; /* freehold/budget.h */
-typedef struct freehold_heap freehold_heap;     /* freehold/heap.h */
+typedef struct freehold_arena freehold_arena;               /* freehold/arena.h */
+typedef struct freehold_budget freehold_budget;             /* freehold/budget.h */
+typedef struct freehold_heap freehold_heap;                 /* freehold/heap.h */
+typedef struct freehold_object_cache freehold_object_cache; /* freehold/object_cache.h */
 
 /* What an allocator has counted: since it was initialised, or, where it says so, is now. */
 typedef struct freehold_statistics {
@@ -203,7 +204,8 @@ FREEHOLD_API void freehold_misused(
     F(T, freehold_error, last_error, (freehold_##T * self), (FREEHOLD__SELF))
 
 /* The typed allocators: a new one is entered here, and nowhere else. */
-#define FREEHOLD__EACH_TYPE(X, argument) X(arena, argument) X(budget, argument) X(heap, argument)
+#define FREEHOLD__EACH_TYPE(X, argument)                                                           \
+    X(arena, argument) X(budget, argument) X(heap, argument) X(object_cache, argument)
 
 #define FREEHOLD__DECLARE_ONE(T, result, name, parameters, arguments)                              \
     FREEHOLD_API result freehold_##T##_##name parameters;

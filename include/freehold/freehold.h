@@ -10,5 +10,6 @@
 #include "freehold/fatal.h"
 #include "freehold/heap.h"
 #include "freehold/index_pool.h"
+#include "freehold/object_cache.h"
 
 #endif
