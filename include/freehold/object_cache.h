@@ -15,7 +15,8 @@
  * The functions are those of freehold/allocator.h. An object is constructed when its memory is first
  * handed out, and destroyed when that memory goes back to the backing: by freehold_trim or at the
  * end. Whoever frees an object promises that it is as its constructor left it, as far as the next one
- * needs that; so freehold_free_zeroed is only for objects that are all zero then.
+ * needs that; so freehold_free_zeroed is only for objects that are all zero then, and the fallback of
+ * a policy only another cache of the same kind.
  *
  * State        Out of line, in blocks of the backing of their own: two bits and a little more for
  *              each object, and a descriptor and a record for each slab. Slabs have nothing in them

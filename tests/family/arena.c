@@ -652,6 +652,27 @@ static void looks_at_live_blocks(void **unused)
     assert_int_equal(s.count, 5);
 }
 
+/* T14: a bit of what is known of a live block, out of line: the backing has just given that. */
+static void the_validator_sees_a_flipped_bit(void **unused)
+{
+    (void)unused;
+    freehold_alloc(&arena, 1);
+    assert_int_equal(memory.last_bytes, (4 + 1) * 16);
+    for (size_t i = 1; i < 40; i++)
+        freehold_alloc(&arena, i * 3);
+    size_t granules = freehold_stats(&arena).live_bytes / 16;
+    assert_in_range(granules, 128, 256);
+    for (size_t bit = 0; bit < 128 * 4; bit++) {
+        size_t granule = bit / 128 * 64 + bit % 64; /* 64 that say begins, 64 that say live */
+        if (granule >= granules)
+            continue;
+        memory.last[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        assert_non_null(freehold_check(&arena));
+        memory.last[bit / 8] ^= (unsigned char)(1 << bit % 8);
+    }
+    assert_null(freehold_check(&arena));
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 /* T16: a failure of each call of the backing in turn: NULL, nothing changed, no leak. */
@@ -855,6 +876,7 @@ int main(void)
         TEST(counts_begin_anew),
         TEST(misuse_is_exact),
         TEST(looks_at_live_blocks),
+        TEST(the_validator_sees_a_flipped_bit),
         TEST(a_failure_changes_nothing),
         TEST(a_failure_of_the_system_changes_nothing),
         TEST(agrees_with_a_table),

@@ -18,6 +18,8 @@ typedef struct backing {
     uint64_t failing_from;   /* this one and all later ones; 0: none */
     size_t live;             /* blocks */
     size_t largest;          /* requests above it fail; 0: none */
+    unsigned char *last;     /* the last block that it gave, and its bytes */
+    size_t last_bytes;
 } backing;
 
 static void *backing_allocate(
@@ -32,6 +34,8 @@ static void *backing_allocate(
     if (block == NULL)
         return NULL;
     b->live++;
+    b->last = block;
+    b->last_bytes = bytes;
     return memset(block, zeroed ? 0 : 0xA5, bytes);
 }
 

@@ -319,6 +319,31 @@ static void what_cannot_be_used_is_refused(void **unused)
     refused("the buffer of the budget is not aligned");
 }
 
+/* F6: when it is full a heap stands in, and each block goes back to where it came from. */
+static void a_heap_stands_in_when_it_is_full(void **unused)
+{
+    (void)unused;
+    unsigned char *block[SLOTS];
+    freehold_heap heap;
+    freehold_heap_init(&heap);
+    freehold_policy policy = {.fallback = &heap.base};
+    freehold_set_policy(&budget.base, &policy);
+    fill(block);
+    unsigned char *more = freehold_alloc(&budget, 40), *large = freehold_alloc(&budget.base, 4000);
+    assert_true(freehold_owns(&heap, more) && freehold_owns(&heap, large));
+    memset(block[9], 9, SIZE);
+    block[9] = freehold_realloc(&budget, block[9], 100); /* too large for a slot: it moves */
+    assert_true(freehold_owns(&heap, block[9]) && block[9][SIZE - 1] == 9);
+    assert_ptr_equal(freehold_alloc(&budget, 1), buffer + 9 * SIZE);
+    assert_true(freehold_free(&budget, more) >= 40);
+    assert_true(freehold_free(&budget.base, large) >= 4000);
+    assert_true(freehold_free(&budget, block[9]) >= 100);
+    assert_int_equal(freehold_stats(&heap).live_bytes, 0);
+    assert_int_equal(freehold_stats(&budget).live_bytes, SLOTS * SIZE);
+    freehold_set_policy(&budget.base, NULL);
+    freehold_heap_deinit(&heap);
+}
+
 /* F1, F10 */
 static void its_life_is_that_of_any_allocator(void **unused)
 {
@@ -370,6 +395,7 @@ int main(void)
         TEST(misuse_is_exact),
         TEST(no_write_in_the_buffer_reaches_the_state),
         TEST(what_cannot_be_used_is_refused),
+        TEST(a_heap_stands_in_when_it_is_full),
         TEST(its_life_is_that_of_any_allocator),
         TEST(the_validator_sees_a_flipped_bit),
     };

@@ -364,6 +364,25 @@ static void misuse_is_exact(void **unused)
     assert_int_equal(freehold_stats(&cache).frees, 3);
 }
 
+/* T14: in the two words at the end of a slab's descriptor, which the backing has just given. */
+static void the_validator_sees_a_flipped_bit(void **unused)
+{
+    (void)unused;
+    object *o[20];
+    for (size_t i = 0; i < COUNT(o); i++)
+        o[i] = get();
+    freehold_free(&cache, o[7]);
+    unsigned char *words = memory.last + memory.last_bytes - 16;
+    for (size_t bit = 0; bit < 128; bit++) {
+        if (bit == 64 + 7 || bit >= 64 + COUNT(o))
+            continue; /* that a free slot is constructed is for nobody else to know */
+        words[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        assert_non_null(freehold_check(&cache));
+        words[bit / 8] ^= (unsigned char)(1 << bit % 8);
+    }
+    assert_null(freehold_check(&cache));
+}
+
 /* T16: each call of the backing in turn. */
 static void a_failure_changes_nothing(void **unused)
 {
@@ -454,6 +473,7 @@ int main(void)
         TEST(every_object_is_aligned),
         TEST(looks_at_live_objects),
         TEST(misuse_is_exact),
+        TEST(the_validator_sees_a_flipped_bit),
         TEST(a_failure_changes_nothing),
         TEST(agrees_with_a_table),
     };
