@@ -10,6 +10,7 @@
 #include "freehold/fatal.h"
 #include "freehold/heap.h"
 #include "freehold/index_pool.h"
+#include "freehold/limit.h"
 #include "freehold/object_cache.h"
 
 #endif

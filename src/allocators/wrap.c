@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#include "allocators/wrap.h"
+
+#include <string.h>
+
+void freehold__wrap_refused(freehold_allocator *self, freehold_allocator *parent)
+{
+    freehold_error error = freehold_last_error(parent);
+    freehold__allocator_says(self, error != FREEHOLD_OK ? error : FREEHOLD_NO_MEMORY);
+}
+
+void *freehold__wrap_ask(
+    freehold_allocator *parent, size_t bytes, size_t alignment, size_t offset, bool zeroed)
+{
+    if (alignment <= parent->alignment && offset == 0)
+        return zeroed ? freehold_alloc_zeroed(parent, bytes) : freehold_alloc(parent, bytes);
+    void *block = freehold_alloc_aligned(parent, bytes, alignment, offset);
+    return block != NULL && zeroed ? memset(block, 0, bytes) : block;
+}
+
+void *freehold__wrap_allocate(freehold_allocator *self, freehold_allocator *parent, size_t bytes,
+    size_t alignment, size_t offset, bool zeroed)
+{
+    void *block = freehold__wrap_ask(parent, bytes, alignment, offset, zeroed);
+    if (freehold__unlikely(block == NULL))
+        freehold__wrap_refused(self, parent);
+    return block;
+}
+
+bool freehold__wrap_ends(
+    freehold_allocator *self, uint64_t magic, const char *function, const char *name)
+{
+    if (self == NULL)
+        return false;
+    if (!freehold__sealed(self, magic))
+        freehold__allocator_wrong(self, function, name);
+    return true;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What allocators over another one, their parent, have in common: a request handed on, with the
+ * parent's reason when it is refused, and a block that must be looked at before it is handed on.
+ */
+#ifndef FREEHOLD_ALLOCATORS_WRAP_H
+#define FREEHOLD_ALLOCATORS_WRAP_H
+
+#include "allocators/allocator.h"
+
+/* The parent's reason for its last refusal becomes the one of this allocator. */
+void freehold__wrap_refused(freehold_allocator *self, freehold_allocator *parent);
+
+/* A block of the parent, for an allocate operation. */
+void *freehold__wrap_ask(
+    freehold_allocator *parent, size_t bytes, size_t alignment, size_t offset, bool zeroed);
+
+/* The same; NULL: it is refused, and the reason said. */
+void *freehold__wrap_allocate(freehold_allocator *self, freehold_allocator *parent, size_t bytes,
+    size_t alignment, size_t offset, bool zeroed);
+
+/*
+ * Whether it is a live block of the parent, or the parent does not know its own. When it is not,
+ * the parent's function of the same name is called with it, and reports that: so the report names
+ * what was called, and says what the parent knows.
+ */
+static inline bool freehold__wrap_has(freehold_allocator *parent, const void *block)
+{
+    return parent->operations->base == NULL || freehold_base(parent, block) == block;
+}
+
+/* The start of a deinit of the type `name`: false for NULL, fatal for what is none of them. */
+bool freehold__wrap_ends(
+    freehold_allocator *self, uint64_t magic, const char *function, const char *name);
+
+#endif
