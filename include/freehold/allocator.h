@@ -47,6 +47,7 @@ extern "C" {
 typedef struct freehold_allocator freehold_allocator;
 typedef struct freehold_arena freehold_arena;               /* freehold/arena.h */
 typedef struct freehold_budget freehold_budget;             /* freehold/budget.h */
+typedef struct freehold_fallback freehold_fallback;         /* freehold/fallback.h */
 typedef struct freehold_heap freehold_heap;                 /* freehold/heap.h */
 typedef struct freehold_limit freehold_limit;               /* freehold/limit.h */
 typedef struct freehold_object_cache freehold_object_cache; /* freehold/object_cache.h */
@@ -207,7 +208,8 @@ FREEHOLD_API void freehold_misused(
 /* The typed allocators: a new one is entered here, and nowhere else. */
 #define FREEHOLD__EACH_TYPE(X, argument)                                                           \
     X(arena, argument)                                                                             \
-    X(budget, argument) X(heap, argument) X(limit, argument) X(object_cache, argument)
+    X(budget, argument) X(fallback, argument) X(heap, argument) X(limit, argument)                 \
+        X(object_cache, argument)
 
 #define FREEHOLD__DECLARE_ONE(T, result, name, parameters, arguments)                              \
     FREEHOLD_API result freehold_##T##_##name parameters;
