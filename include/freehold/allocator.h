@@ -50,6 +50,7 @@ typedef struct freehold_budget freehold_budget;             /* freehold/budget.h
 typedef struct freehold_fallback freehold_fallback;         /* freehold/fallback.h */
 typedef struct freehold_heap freehold_heap;                 /* freehold/heap.h */
 typedef struct freehold_limit freehold_limit;               /* freehold/limit.h */
+typedef struct freehold_locked freehold_locked;             /* freehold/locked.h */
 typedef struct freehold_object_cache freehold_object_cache; /* freehold/object_cache.h */
 
 /* What an allocator has counted: since it was initialised, or, where it says so, is now. */
@@ -209,7 +210,7 @@ FREEHOLD_API void freehold_misused(
 #define FREEHOLD__EACH_TYPE(X, argument)                                                           \
     X(arena, argument)                                                                             \
     X(budget, argument) X(fallback, argument) X(heap, argument) X(limit, argument)                 \
-        X(object_cache, argument)
+        X(locked, argument) X(object_cache, argument)
 
 #define FREEHOLD__DECLARE_ONE(T, result, name, parameters, arguments)                              \
     FREEHOLD_API result freehold_##T##_##name parameters;

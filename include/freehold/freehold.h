@@ -12,6 +12,7 @@
 #include "freehold/heap.h"
 #include "freehold/index_pool.h"
 #include "freehold/limit.h"
+#include "freehold/locked.h"
 #include "freehold/object_cache.h"
 
 #endif

@@ -4,6 +4,13 @@
 #include <stdatomic.h>
 
 static _Atomic(freehold_fatal_handler) handler;
+static void (*_Atomic before_report)(void);
+
+void freehold__before_report(void (*function)(void))
+{
+    if (atomic_load_explicit(&before_report, memory_order_relaxed) != function)
+        atomic_store(&before_report, function);
+}
 
 freehold_fatal_handler freehold_set_fatal_handler(freehold_fatal_handler next)
 {
@@ -57,6 +64,9 @@ void freehold__report_end(
 {
     freehold_report report = {
         .kind = kind, .function = function, .pointer = pointer, .message = text->bytes};
+    void (*before)(void) = atomic_load(&before_report);
+    if (before != NULL)
+        before();
     freehold_fatal_handler chosen = atomic_load(&handler);
     if (chosen != NULL)
         chosen(&report);

@@ -32,6 +32,10 @@ void freehold__report_end(
 /* Freehold's own state is wrong: a defect of ours, or memory overwritten from outside. */
 void freehold__broken(const char *what);
 
+/* Is called before the handler is, by the thread that reports: it drops the locks that are not to be
+ * held then. There is one in the process. */
+void freehold__before_report(void (*function)(void));
+
 /* Supplied by the port: writes the line and ends the process. */
 _Noreturn void freehold__fatal_default(const freehold_report *report);
 

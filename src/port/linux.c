@@ -153,6 +153,12 @@ void **freehold__port_thread_pointer(void)
     return &pointer;
 }
 
+void **freehold__port_thread_held(void)
+{
+    static _Thread_local void *held;
+    return &held;
+}
+
 void freehold__port_sleep(uint32_t milliseconds)
 {
     const struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};

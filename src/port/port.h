@@ -72,6 +72,9 @@ static inline uintptr_t freehold__port_thread(void)
 /* A pointer of the calling thread's own for the library, NULL at first. */
 void **freehold__port_thread_pointer(void);
 
+/* A second one: the locks that it holds for somebody else's calls (allocators/held.h). */
+void **freehold__port_thread_held(void);
+
 /* Sleeps for about so many milliseconds. */
 void freehold__port_sleep(uint32_t milliseconds);
 
