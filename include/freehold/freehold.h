@@ -14,5 +14,6 @@
 #include "freehold/limit.h"
 #include "freehold/locked.h"
 #include "freehold/object_cache.h"
+#include "freehold/trace.h"
 
 #endif

@@ -325,15 +325,16 @@ static void *limit_base(freehold_allocator *self, const void *pointer)
 static freehold_statistics limit_stats(freehold_allocator *self)
 {
     state *s = state_of(self);
-    freehold_statistics result = freehold_stats(s->parent); /* of pages */
-    result.requested_bytes = atomic_load(&s->requested);
-    result.allocations = atomic_load(&s->allocations);
-    result.frees = atomic_load(&s->frees);
-    result.reallocations = atomic_load(&s->reallocations);
-    result.failures = atomic_load(&s->failures);
-    result.live_bytes = live_of(s);
-    result.peak_live_bytes = atomic_load(&s->peak);
-    return result;
+    freehold_statistics own = {
+        .requested_bytes = atomic_load(&s->requested),
+        .allocations = atomic_load(&s->allocations),
+        .frees = atomic_load(&s->frees),
+        .reallocations = atomic_load(&s->reallocations),
+        .failures = atomic_load(&s->failures),
+        .live_bytes = live_of(s),
+        .peak_live_bytes = atomic_load(&s->peak),
+    };
+    return freehold__wrap_stats(s->parent, own);
 }
 
 static void limit_reset_stats(freehold_allocator *self)

@@ -27,6 +27,17 @@ void *freehold__wrap_allocate(freehold_allocator *self, freehold_allocator *pare
     return block;
 }
 
+freehold_statistics freehold__wrap_stats(freehold_allocator *parent, freehold_statistics own)
+{
+    freehold_statistics pages = freehold_stats(parent);
+    own.used_bytes = pages.used_bytes;
+    own.peak_bytes = pages.peak_bytes;
+    own.mapped_bytes = pages.mapped_bytes;
+    own.retained_bytes = pages.retained_bytes;
+    own.purged_bytes = pages.purged_bytes;
+    return own;
+}
+
 bool freehold__wrap_ends(
     freehold_allocator *self, uint64_t magic, const char *function, const char *name)
 {

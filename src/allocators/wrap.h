@@ -29,6 +29,9 @@ static inline bool freehold__wrap_has(freehold_allocator *parent, const void *bl
     return parent->operations->base == NULL || freehold_base(parent, block) == block;
 }
 
+/* Statistics with their own counts of requests and live bytes, and the parent's of pages. */
+freehold_statistics freehold__wrap_stats(freehold_allocator *parent, freehold_statistics own);
+
 /* The start of a deinit of the type `name`: false for NULL, fatal for what is none of them. */
 bool freehold__wrap_ends(
     freehold_allocator *self, uint64_t magic, const char *function, const char *name);

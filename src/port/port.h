@@ -75,6 +75,14 @@ void **freehold__port_thread_pointer(void);
 /* A second one: the locks that it holds for somebody else's calls (allocators/held.h). */
 void **freehold__port_thread_held(void);
 
+/*
+ * The calls that the thread is in, innermost first: where each goes on, and where its function
+ * begins (NULL: not known). Returns how many; 0 where the host cannot tell. Needs no frame
+ * pointers. It may call the program's malloc the first time, and no lock is to be held. The first
+ * is not that of this function.
+ */
+unsigned freehold__port_backtrace(void **frames, void **functions, unsigned most);
+
 /* Sleeps for about so many milliseconds. */
 void freehold__port_sleep(uint32_t milliseconds);
 
