@@ -24,7 +24,8 @@
  * before.
  *
  * State        By value. Blocks, pages and what is known of them are the parent's; the counts of
- *              requests and of live bytes are the limit's own.
+ *              requests and of live bytes are the limit's own. A walk is of all the parent's
+ *              blocks.
  * Sizes, Alignments   As the parent.
  * Threads      As the parent: the limit itself is atomic.
  * Cost         The parent's, its freehold_usable_size, and a few atomic operations. Resizing asks

@@ -16,7 +16,8 @@
  * there is no room is handed out like any other, and is counted as not recorded.
  *
  * State        By value, and its records. Blocks, pages and what is known of them are the parent's;
- *              the counts of requests and of live bytes are the trace's own.
+ *              the counts of requests and of live bytes are the trace's own. A walk is of all the parent's
+ *              blocks.
  * Sizes, Alignments   As the parent.
  * Threads      As the parent: the records have a lock. What the parent calls when it frees, a hook
  *              for example, must not use the trace.

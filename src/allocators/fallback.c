@@ -179,7 +179,7 @@ void freehold_fallback_init(
 
 void freehold_fallback_deinit(freehold_fallback *fallback)
 {
-    if (!freehold__wrap_ends(&fallback->base, MAGIC, "freehold_fallback_deinit", "fallback"))
+    if (!freehold__wrap_ends(fallback, MAGIC, "freehold_fallback_deinit", "fallback"))
         return;
     freehold_allocator_deinit(&fallback->base);
     fallback->primary = fallback->secondary = NULL;

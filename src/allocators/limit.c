@@ -277,8 +277,7 @@ static void *move_in_parent(freehold_allocator *self, void *block, size_t bytes,
 static void *move_by_copy(freehold_allocator *self, void *block, size_t bytes, size_t old)
 {
     size_t usable;
-    void *now =
-        allocate(self, (freehold__request){bytes, self->alignment, 0, false}, &usable);
+    void *now = allocate(self, (freehold__request){bytes, self->alignment, 0, false}, &usable);
     if (now == NULL)
         return NULL;
     memcpy(now, block, old < bytes ? old : bytes);
@@ -398,7 +397,7 @@ void freehold_limit_init(freehold_limit *limit, freehold_allocator *parent, size
 
 void freehold_limit_deinit(freehold_limit *limit)
 {
-    if (!freehold__wrap_ends(&limit->base, MAGIC, "freehold_limit_deinit", "limit"))
+    if (!freehold__wrap_ends(limit, MAGIC, "freehold_limit_deinit", "limit"))
         return;
     freehold_allocator_deinit(&limit->base);
     memset(limit->state, 0, sizeof limit->state);
@@ -406,8 +405,7 @@ void freehold_limit_deinit(freehold_limit *limit)
 
 static state *checked(freehold_limit *limit, const char *function)
 {
-    if (!freehold__sealed(&limit->base, MAGIC))
-        freehold__allocator_wrong(&limit->base, function, "limit");
+    freehold__wrap_checked(limit, MAGIC, function, "limit");
     return state_of(&limit->base);
 }
 

@@ -142,7 +142,7 @@ void freehold_locked_init(freehold_locked *locked, freehold_allocator *parent)
 
 void freehold_locked_deinit(freehold_locked *locked)
 {
-    if (!freehold__wrap_ends(&locked->base, MAGIC, "freehold_locked_deinit", "locked"))
+    if (!freehold__wrap_ends(locked, MAGIC, "freehold_locked_deinit", "locked"))
         return;
     freehold_allocator_deinit(&locked->base);
     locked->parent = NULL;

@@ -427,7 +427,7 @@ void freehold_trace_init(freehold_trace *trace, freehold_allocator *parent,
 
 void freehold_trace_deinit(freehold_trace *trace)
 {
-    if (!freehold__wrap_ends(&trace->base, MAGIC, "freehold_trace_deinit", "trace"))
+    if (!freehold__wrap_ends(trace, MAGIC, "freehold_trace_deinit", "trace"))
         return;
     state *s = state_of(&trace->base);
     freehold_allocator_deinit(&trace->base);
@@ -441,8 +441,7 @@ void freehold_trace_deinit(freehold_trace *trace)
 
 static state *checked(freehold_trace *trace, const char *function)
 {
-    if (!freehold__sealed(&trace->base, MAGIC))
-        freehold__allocator_wrong(&trace->base, function, "trace");
+    freehold__wrap_checked(trace, MAGIC, function, "trace");
     return state_of(&trace->base);
 }
 

@@ -38,12 +38,15 @@ freehold_statistics freehold__wrap_stats(freehold_allocator *parent, freehold_st
     return own;
 }
 
-bool freehold__wrap_ends(
-    freehold_allocator *self, uint64_t magic, const char *function, const char *name)
+void freehold__wrap_checked(void *allocator, uint64_t magic, const char *function, const char *name)
 {
-    if (self == NULL)
-        return false;
-    if (!freehold__sealed(self, magic))
-        freehold__allocator_wrong(self, function, name);
-    return true;
+    if (!freehold__sealed(allocator, magic))
+        freehold__allocator_wrong(allocator, function, name);
+}
+
+bool freehold__wrap_ends(void *allocator, uint64_t magic, const char *function, const char *name)
+{
+    if (allocator != NULL)
+        freehold__wrap_checked(allocator, magic, function, name);
+    return allocator != NULL;
 }

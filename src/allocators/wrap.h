@@ -32,8 +32,11 @@ static inline bool freehold__wrap_has(freehold_allocator *parent, const void *bl
 /* Statistics with their own counts of requests and live bytes, and the parent's of pages. */
 freehold_statistics freehold__wrap_stats(freehold_allocator *parent, freehold_statistics own);
 
-/* The start of a deinit of the type `name`: false for NULL, fatal for what is none of them. */
-bool freehold__wrap_ends(
-    freehold_allocator *self, uint64_t magic, const char *function, const char *name);
+/* What is given to a function of the type `name` alone: anything but one of them is fatal. */
+void freehold__wrap_checked(
+    void *allocator, uint64_t magic, const char *function, const char *name);
+
+/* The same for a deinit: false for NULL, which is none. */
+bool freehold__wrap_ends(void *allocator, uint64_t magic, const char *function, const char *name);
 
 #endif
