@@ -324,7 +324,6 @@ void freehold__port_heavy_fence(void)
 #pragma weak _Unwind_Backtrace
 #pragma weak _Unwind_GetIP
 #pragma weak _Unwind_GetRegionStart
-#pragma weak dlopen
 #pragma weak dlsym
 
 typedef struct unwinder {
@@ -336,14 +335,21 @@ typedef struct unwinder {
 /* The object representation of a function's address, as POSIX has it. */
 static void find_function(void *library, const char *name, void *function)
 {
-    void *found = library != NULL ? dlsym(library, name) : NULL;
+    void *found = dlsym(library, name);
     memcpy(function, &found, sizeof found);
 }
 
+/* dlopen itself is looked up: the linker warns of every static program that names it. */
 static unwinder load_unwinder(void)
 {
     unwinder u = {NULL, NULL, NULL};
-    void *library = dlopen != NULL && dlsym != NULL ? dlopen("libgcc_s.so.1", RTLD_LAZY) : NULL;
+    void *(*open_library)(const char *name, int flags) = NULL;
+    if (dlsym == NULL)
+        return u;
+    find_function(RTLD_DEFAULT, "dlopen", &open_library);
+    void *library = open_library != NULL ? open_library("libgcc_s.so.1", RTLD_LAZY) : NULL;
+    if (library == NULL)
+        return u;
     find_function(library, "_Unwind_Backtrace", &u.walk);
     find_function(library, "_Unwind_GetIP", &u.address);
     find_function(library, "_Unwind_GetRegionStart", &u.start);
