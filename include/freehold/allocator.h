@@ -47,6 +47,7 @@ extern "C" {
 typedef struct freehold_allocator freehold_allocator;
 typedef struct freehold_arena freehold_arena;               /* freehold/arena.h */
 typedef struct freehold_budget freehold_budget;             /* freehold/budget.h */
+typedef struct freehold_debug freehold_debug;               /* freehold/debug.h */
 typedef struct freehold_fallback freehold_fallback;         /* freehold/fallback.h */
 typedef struct freehold_heap freehold_heap;                 /* freehold/heap.h */
 typedef struct freehold_limit freehold_limit;               /* freehold/limit.h */
@@ -210,8 +211,8 @@ FREEHOLD_API void freehold_misused(
 /* The typed allocators: a new one is entered here, and nowhere else. */
 #define FREEHOLD__EACH_TYPE(X, argument)                                                           \
     X(arena, argument)                                                                             \
-    X(budget, argument) X(fallback, argument) X(heap, argument) X(limit, argument)                 \
-        X(locked, argument) X(object_cache, argument) X(trace, argument)
+    X(budget, argument) X(debug, argument) X(fallback, argument) X(heap, argument)                 \
+        X(limit, argument) X(locked, argument) X(object_cache, argument) X(trace, argument)
 
 #define FREEHOLD__DECLARE_ONE(T, result, name, parameters, arguments)                              \
     FREEHOLD_API result freehold_##T##_##name parameters;

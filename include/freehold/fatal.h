@@ -38,7 +38,9 @@ typedef enum freehold_misuse {
     /* a pop of the current allocator that was not pushed last, a stale mark of an arena */
     FREEHOLD_WRONG_SCOPE,
     FREEHOLD_ALLOCATION_FAILED, /* a request, and the allocator's policy is to end the process */
-    FREEHOLD_UNSAFE_CALL        /* from a signal handler that has interrupted the allocator */
+    FREEHOLD_UNSAFE_CALL,       /* from a signal handler that has interrupted the allocator */
+    FREEHOLD_OVERFLOW,          /* bytes before or behind a block were written (freehold/debug.h) */
+    FREEHOLD_WRONG_THREAD       /* an allocator of one thread, used by another one */
 } freehold_misuse;
 
 typedef struct freehold_report {

@@ -7,6 +7,7 @@
 #include "freehold/arena.h"
 #include "freehold/bitmap.h"
 #include "freehold/budget.h"
+#include "freehold/debug.h"
 #include "freehold/fallback.h"
 #include "freehold/fatal.h"
 #include "freehold/heap.h"

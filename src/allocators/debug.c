@@ -1,0 +1,665 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The debugging allocator (freehold/debug.h): its operations and its records, one lock for them.
+ *
+ * The parent and the port are called without the lock, for they may call back. A block is put on
+ * record when it is there, and off it before it goes. What a misuse is, is found under the lock and
+ * copied; the report comes when it is dropped, and nothing was changed.
+ */
+#include "freehold/debug.h"
+
+#include "allocators/debug.h"
+#include "allocators/front.h"
+#include "allocators/held.h"
+#include "allocators/wrap.h"
+
+#define MAGIC            FREEHOLD_MAGIC('f', 'h', ' ', 'd', 'e', 'b', 'u', 'g')
+#define FRAMES           8
+#define CANARY           16
+#define CANARY_MOST      4096
+#define MOST_BLOCKS      1000000
+#define MOST_FREED       1024
+#define QUARANTINE_BYTES ((size_t)256 << 20)
+
+typedef freehold__debug state;
+typedef freehold__debug_block live_block;
+typedef freehold__debug_freed freed_block;
+typedef freehold__debug_found found;
+
+_Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__DEBUG_WORDS &&
+                   _Alignof(state) <= _Alignof(uint64_t),
+    "the state of a debugging allocator must fit its public structure");
+_Static_assert(FREEHOLD_DEBUG_FRAMES == FREEHOLD__STACK_MOST, "the most frames are one number");
+
+static const freehold_operations operations;
+
+static state *state_of(freehold_allocator *self)
+{
+    return (state *)(void *)((freehold_debug *)(void *)self)->state;
+}
+
+static void check_thread(const state *d, const char *function, const void *pointer)
+{
+    if (freehold__unlikely(d->options.one_thread) && d->thread != freehold__port_thread())
+        freehold__debug_wrong_thread(function, pointer);
+}
+
+static freehold__stack stack_here(const state *d)
+{
+    return d->options.no_stacks ? (freehold__stack){.count = 0}
+                                : freehold__stack_here(&operations, d->options.frames);
+}
+
+/* ---- the record of live blocks, under the lock ----------------------------------------------- */
+
+static size_t record_bytes(const state *d)
+{
+    return offsetof(live_block, allocated) + offsetof(freehold__stack, frame) +
+           d->options.frames * sizeof(void *);
+}
+
+_Static_assert(offsetof(freehold__stack, frame) < offsetof(freehold__stack, count),
+    "a record that is cut short has no count: see read_block");
+
+/* A record has its frames, and NULL where there are fewer. */
+static live_block read_block(const state *d, const void *record)
+{
+    live_block block = {.start = 0};
+    memcpy(&block, record, record_bytes(d));
+    while (block.allocated.count < d->options.frames &&
+           block.allocated.frame[block.allocated.count] != NULL)
+        block.allocated.count++;
+    return block;
+}
+
+static void write_block(const state *d, void *record, const live_block *block)
+{
+    memcpy(record, block, record_bytes(d));
+}
+
+static void count_live(state *d, size_t gained, size_t lost)
+{
+    d->counts.live_bytes += gained;
+    d->counts.live_bytes -= lost;
+    if (d->counts.live_bytes > d->counts.peak_live_bytes)
+        d->counts.peak_live_bytes = d->counts.live_bytes;
+}
+
+/* ---- the record of freed blocks, under the lock ---------------------------------------------- */
+
+/* The i-th last, from 0. */
+static freed_block *freed_before(const state *d, size_t i)
+{
+    size_t most = d->options.most_freed;
+    return &d->freed[(d->next + most - 1 - i) % most];
+}
+
+/* The oldest in quarantine leaves it. */
+static void end_quarantine(state *d)
+{
+    freed_block *oldest = freed_before(d, --d->mapped);
+    if (!oldest->mapped)
+        return;
+    oldest->mapped = false;
+    d->quarantine -= oldest->block.raw_bytes;
+    d->mapped_bytes -= oldest->block.raw_bytes;
+    freehold__port_unmap(oldest->block.raw, oldest->block.raw_bytes);
+}
+
+/* NULL: there is no memory for the record. The oldest makes room. */
+static freed_block *new_freed(state *d)
+{
+    if (d->freed == NULL)
+        d->freed =
+            freehold_alloc_zeroed(d->live.memory, d->options.most_freed * sizeof(freed_block));
+    if (d->freed == NULL)
+        return NULL;
+    if (d->mapped == d->options.most_freed)
+        end_quarantine(d);
+    freed_block *entry = &d->freed[d->next];
+    d->next = (d->next + 1) % d->options.most_freed;
+    d->count += d->count < d->options.most_freed;
+    d->mapped++;
+    return entry;
+}
+
+/* Its pages become inaccessible, as long as there is room in the quarantine. */
+static void to_quarantine(state *d, freed_block *entry)
+{
+    size_t bytes = entry->block.raw_bytes;
+    entry->mapped = freehold__debug_quarantine(&entry->block);
+    if (!entry->mapped) {
+        d->mapped_bytes -= bytes;
+        return;
+    }
+    d->quarantine += bytes;
+    while (d->quarantine > d->options.quarantine_bytes)
+        end_quarantine(d);
+}
+
+static void record_freed(state *d, const live_block *block, const freehold__stack *here)
+{
+    freed_block *entry = new_freed(d);
+    if (entry != NULL)
+        *entry = (freed_block){.block = *block, .freed = *here, .mapped = false};
+    if (!d->options.pages)
+        return;
+    if (entry != NULL) {
+        to_quarantine(d, entry);
+    } else {
+        d->mapped_bytes -= block->raw_bytes;
+        freehold__debug_unplace(d, block);
+    }
+}
+
+/* ---- finding, under the lock ----------------------------------------------------------------- */
+
+static bool has(const live_block *block, uintptr_t address)
+{
+    return address - block->start < block->bytes;
+}
+
+/* The record of the live block that the pointer is in. Linear, but for its start. */
+static void *record_around(const state *d, const void *pointer)
+{
+    void *record = freehold__table_find(&d->live, (uintptr_t)pointer);
+    if (record != NULL)
+        return record;
+    while ((record = freehold__table_next(&d->live, record)) != NULL)
+        if (has(record, (uintptr_t)pointer))
+            return record;
+    return NULL;
+}
+
+static bool is_around(const live_block *block, uintptr_t address)
+{
+    return address - (uintptr_t)block->raw < block->raw_bytes;
+}
+
+/* The newest of the freed blocks that the pointer is in, or, with `wide`, in the place of. */
+static const freed_block *freed_around(const state *d, const void *pointer, bool wide)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        const freed_block *entry = freed_before(d, i);
+        if (wide ? is_around(&entry->block, (uintptr_t)pointer)
+                 : has(&entry->block, (uintptr_t)pointer))
+            return entry;
+    }
+    return NULL;
+}
+
+static found find_any(const state *d, const void *pointer)
+{
+    found result = {.what = FREEHOLD__NOTHING};
+    void *record = record_around(d, pointer);
+    const freed_block *entry = record == NULL ? freed_around(d, pointer, false) : NULL;
+    if (record != NULL) {
+        result.what = FREEHOLD__LIVE;
+        result.entry.block = read_block(d, record);
+    } else if (entry != NULL) {
+        result.what = FREEHOLD__FREED;
+        result.entry = *entry;
+    }
+    return result;
+}
+
+/* ---- checks before anything is changed ------------------------------------------------------- */
+
+/* The lock is held for a live block, and then it returns its record; anything else is reported. */
+static void *hold_live(freehold_allocator *self, const char *function, const void *block)
+{
+    state *d = state_of(self);
+    check_thread(d, function, block);
+    freehold__lock_take(&d->lock);
+    void *record = freehold__table_find(&d->live, (uintptr_t)block);
+    if (freehold__likely(record != NULL))
+        return record;
+    found what = find_any(d, block);
+    freehold__lock_drop(&d->lock);
+    freehold__stack here = stack_here(d);
+    freehold__debug_misuse(self, function, block, &what, &here);
+    return NULL;
+}
+
+/* The same for a block that is to change: its canaries are whole. */
+static void *hold_whole(freehold_allocator *self, const char *function, const void *block)
+{
+    state *d = state_of(self);
+    void *record = hold_live(self, function, block);
+    freehold__debug_damage damage = freehold__debug_look(record);
+    if (freehold__likely(!damage.any))
+        return record;
+    live_block copy = read_block(d, record);
+    freehold__lock_drop(&d->lock);
+    freehold__debug_overflow(function, &copy, damage);
+    return NULL;
+}
+
+/* ---- allocating ------------------------------------------------------------------------------ */
+
+static freehold__cold void *refused(state *d)
+{
+    freehold__lock_take(&d->lock);
+    d->counts.failures++;
+    freehold__lock_drop(&d->lock);
+    return NULL;
+}
+
+/* Why there is no room, or FREEHOLD_OK. */
+static freehold_error put_on_record(state *d, const live_block *block)
+{
+    freehold__lock_take(&d->lock);
+    bool full = d->live.used == d->live.most;
+    void *record = freehold__table_add(&d->live, block->start);
+    if (record != NULL) {
+        write_block(d, record, block);
+        d->counts.requested_bytes += block->bytes;
+        d->counts.allocations++;
+        d->mapped_bytes += d->options.pages ? block->raw_bytes : 0;
+        count_live(d, block->bytes, 0);
+    }
+    freehold__lock_drop(&d->lock);
+    return record != NULL ? FREEHOLD_OK : full ? FREEHOLD_LIMIT : FREEHOLD_NO_MEMORY;
+}
+
+__attribute__((noinline)) static void *debug_allocate(
+    freehold_allocator *self, size_t bytes, size_t alignment, size_t offset, bool zeroed)
+{
+    state *d = state_of(self);
+    live_block block;
+    check_thread(d, "freehold_alloc", self);
+    if (!freehold__debug_place(d, self, &block, bytes, alignment, offset, zeroed))
+        return refused(d);
+    block.allocated = stack_here(d);
+    freehold_error error = put_on_record(d, &block);
+    if (error == FREEHOLD_OK)
+        return (void *)block.start;
+    freehold__debug_unplace(d, &block);
+    freehold__allocator_says(self, error);
+    return refused(d);
+}
+
+/* ---- freeing --------------------------------------------------------------------------------- */
+
+/* The lock is held, and dropped. */
+static size_t let_go(state *d, void *record, const freehold__stack *here)
+{
+    live_block block = read_block(d, record);
+    freehold__table_remove(&d->live, record);
+    record_freed(d, &block, here);
+    d->counts.frees++;
+    count_live(d, 0, block.bytes);
+    freehold__lock_drop(&d->lock);
+    if (!d->options.pages)
+        freehold__debug_unplace(d, &block);
+    return block.bytes;
+}
+
+__attribute__((noinline)) static size_t debug_free(freehold_allocator *self, void *block)
+{
+    state *d = state_of(self);
+    freehold__stack here = stack_here(d);
+    return let_go(d, hold_whole(self, "freehold_free", block), &here);
+}
+
+__attribute__((noinline)) static size_t debug_free_sized(
+    freehold_allocator *self, void *block, size_t bytes)
+{
+    state *d = state_of(self);
+    const char *function = "freehold_free_sized";
+    freehold__stack here = stack_here(d);
+    void *record = hold_whole(self, function, block);
+    live_block copy = read_block(d, record);
+    if (freehold__unlikely(copy.bytes != bytes)) {
+        freehold__lock_drop(&d->lock);
+        freehold__debug_mismatch(function, &copy, bytes);
+    }
+    return let_go(d, record, &here);
+}
+
+/* ---- resizing -------------------------------------------------------------------------------- */
+
+/* The block's record as it was, and in the table none of what is behind the block: for as long as
+ * it is being resized, nobody looks there. */
+static live_block begin_resize(freehold_allocator *self, const char *function, void *block)
+{
+    state *d = state_of(self);
+    live_block *record = hold_whole(self, function, block);
+    live_block copy = read_block(d, record);
+    record->behind = 0;
+    freehold__lock_drop(&d->lock);
+    return copy;
+}
+
+static void end_resize(state *d, const live_block *block, size_t before, bool done)
+{
+    freehold__lock_take(&d->lock);
+    write_block(d, freehold__table_find(&d->live, block->start), block);
+    if (done) {
+        d->counts.reallocations++;
+        d->counts.requested_bytes += block->bytes;
+        count_live(d, block->bytes, before);
+    }
+    freehold__lock_drop(&d->lock);
+}
+
+static bool resize(freehold_allocator *self, const char *function, void *block, size_t bytes)
+{
+    state *d = state_of(self);
+    live_block record = begin_resize(self, function, block);
+    size_t before = record.bytes;
+    bool done = bytes == before || freehold__debug_resize(d, &record, bytes);
+    end_resize(d, &record, before, done);
+    return done;
+}
+
+static bool debug_resize(freehold_allocator *self, void *block, size_t bytes)
+{
+    return resize(self, "freehold_resize", block, bytes);
+}
+
+static size_t size_of(freehold_allocator *self, const char *function, const void *block)
+{
+    state *d = state_of(self);
+    const live_block *record = hold_live(self, function, block);
+    size_t bytes = record->bytes;
+    freehold__lock_drop(&d->lock);
+    return bytes;
+}
+
+__attribute__((noinline)) static void *debug_remap(
+    freehold_allocator *self, void *block, size_t bytes)
+{
+    state *d = state_of(self);
+    const char *function = "freehold_remap";
+    freehold__stack here = stack_here(d);
+    hold_whole(self, function, block);
+    freehold__lock_drop(&d->lock);
+    size_t have = size_of(self, function, block);
+    void *moved = debug_allocate(self, bytes, self->alignment, 0, false);
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, block, have < bytes ? have : bytes);
+    let_go(d, hold_live(self, function, block), &here);
+    freehold__lock_take(&d->lock);
+    d->counts.reallocations++;
+    freehold__lock_drop(&d->lock);
+    return moved;
+}
+
+__attribute__((noinline)) static void *debug_realloc(
+    freehold_allocator *self, void *block, size_t bytes)
+{
+    return resize(self, "freehold_realloc", block, bytes) ? block : debug_remap(self, block, bytes);
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static size_t debug_usable_size(freehold_allocator *self, const void *block)
+{
+    return size_of(self, "freehold_usable_size", block);
+}
+
+static void *debug_base(freehold_allocator *self, const void *pointer)
+{
+    state *d = state_of(self);
+    check_thread(d, "freehold_base", pointer);
+    freehold__lock_take(&d->lock);
+    const live_block *record = record_around(d, pointer);
+    void *base = record != NULL ? (void *)record->start : NULL;
+    freehold__lock_drop(&d->lock);
+    return base;
+}
+
+static freehold_statistics debug_stats(freehold_allocator *self)
+{
+    state *d = state_of(self);
+    check_thread(d, "freehold_stats", self);
+    freehold__lock_take(&d->lock);
+    freehold_statistics own = d->counts;
+    own.used_bytes = d->mapped_bytes - d->quarantine;
+    own.mapped_bytes = d->mapped_bytes;
+    freehold__lock_drop(&d->lock);
+    return d->options.pages ? own : freehold__wrap_stats(d->parent, own);
+}
+
+static void debug_reset_stats(freehold_allocator *self)
+{
+    state *d = state_of(self);
+    check_thread(d, "freehold_reset_stats", self);
+    freehold__lock_take(&d->lock);
+    d->counts = (freehold_statistics){
+        .allocations = d->counts.allocations - d->counts.frees,
+        .live_bytes = d->counts.live_bytes,
+        .peak_live_bytes = d->counts.live_bytes,
+    };
+    freehold__lock_drop(&d->lock);
+}
+
+/* Under the lock: a live block with a canary that is not whole, or NULL. */
+static void *find_damaged(const state *d, freehold__debug_damage *damage)
+{
+    void *record = NULL;
+    while ((record = freehold__table_next(&d->live, record)) != NULL) {
+        *damage = freehold__debug_look(record);
+        if (damage->any)
+            return record;
+    }
+    return NULL;
+}
+
+/* Under the lock. The text stays until the next check. */
+static const char *check_blocks(state *d)
+{
+    freehold__debug_damage damage;
+    const void *record = find_damaged(d, &damage);
+    if (record == NULL)
+        return NULL;
+    live_block block = read_block(d, record);
+    d->wrong.length = 0;
+    freehold__text_add(&d->wrong, "debug: ");
+    freehold__text_hex(&d->wrong, block.start);
+    freehold__text_add(&d->wrong, ": ");
+    freehold__debug_add_damage(&d->wrong, &block, damage);
+    return d->wrong.bytes;
+}
+
+static const char *debug_check(freehold_allocator *self)
+{
+    state *d = state_of(self);
+    check_thread(d, "freehold_check", self);
+    freehold__lock_take(&d->lock);
+    const char *wrong = freehold__table_check(&d->live);
+    if (wrong == NULL)
+        wrong = check_blocks(d);
+    freehold__lock_drop(&d->lock);
+    return wrong != NULL || d->parent == NULL ? wrong : freehold_check(d->parent);
+}
+
+static bool debug_walk(freehold_allocator *self, freehold_visitor visit, void *context)
+{
+    state *d = state_of(self);
+    bool goes_on = true;
+    freehold__held held;
+    check_thread(d, "freehold_walk", self);
+    freehold__hold(&held, &d->lock);
+    live_block *record = NULL;
+    while (goes_on && (record = freehold__table_next(&d->live, record)) != NULL)
+        goes_on = visit(context, (void *)record->start, record->bytes);
+    freehold__release(&held);
+    return goes_on;
+}
+
+/* With pages: the quarantine. */
+static size_t debug_trim(freehold_allocator *self)
+{
+    state *d = state_of(self);
+    check_thread(d, "freehold_trim", self);
+    freehold__lock_take(&d->lock);
+    size_t bytes = d->quarantine;
+    while (d->mapped != 0)
+        end_quarantine(d);
+    d->counts.purged_bytes += bytes;
+    freehold__lock_drop(&d->lock);
+    return d->parent != NULL ? bytes + freehold_trim(d->parent) : bytes;
+}
+
+/* ---- the type -------------------------------------------------------------------------------- */
+
+static const freehold_operations operations = {
+    .magic = MAGIC,
+    .name = "debug",
+    .allocate = debug_allocate,
+    .free = debug_free,
+    .resize = debug_resize,
+    .remap = debug_remap,
+    .realloc = debug_realloc,
+    .free_sized = debug_free_sized,
+    .usable_size = debug_usable_size,
+    .base = debug_base,
+    .stats = debug_stats,
+    .check = debug_check,
+    .walk = debug_walk,
+    .trim = debug_trim,
+    .reset_stats = debug_reset_stats,
+};
+
+FREEHOLD__DEFINE(debug)
+
+static size_t or_default(size_t value, size_t otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
+
+static freehold_debug_options complete(const freehold_debug_options *given)
+{
+    freehold_debug_options o = given != NULL ? *given : (freehold_debug_options){0};
+    o.frames = (unsigned)or_default(o.frames, FRAMES);
+    if (o.frames > FREEHOLD_DEBUG_FRAMES)
+        o.frames = FREEHOLD_DEBUG_FRAMES;
+    o.canary_bytes = (unsigned)or_default(o.canary_bytes, CANARY);
+    o.canary_bytes = o.canary_bytes < CANARY_MOST ? (o.canary_bytes + 15) & ~15u : CANARY_MOST;
+    o.most_blocks = or_default(o.most_blocks, MOST_BLOCKS);
+    o.most_freed = or_default(o.most_freed, MOST_FREED);
+    if (o.most_freed > SIZE_MAX / 2 / sizeof(freed_block))
+        o.most_freed = SIZE_MAX / 2 / sizeof(freed_block);
+    o.quarantine_bytes = or_default(o.quarantine_bytes, QUARANTINE_BYTES);
+    return o;
+}
+
+void freehold_debug_init(freehold_debug *debug, freehold_allocator *parent,
+    freehold_allocator *records, const freehold_debug_options *options)
+{
+    const char *function = "freehold_debug_init";
+    bool pages = options != NULL && options->pages;
+    if (!pages || parent != NULL)
+        freehold__allocator_check(parent, function);
+    if (records == NULL) {
+        freehold_heap_init(&debug->own);
+        records = &debug->own.base;
+    } else {
+        freehold__allocator_check(records, function);
+        freehold_allocator_deinit(&debug->own.base);
+    }
+    memset(debug->state, 0, sizeof debug->state);
+    state *d = state_of(&debug->base);
+    d->options = complete(options);
+    d->parent = pages ? NULL : parent;
+    d->thread = freehold__port_thread();
+    freehold__table_init(&d->live, records, record_bytes(d), d->options.most_blocks);
+    freehold_allocator_init(
+        &debug->base, &operations, parent != NULL ? parent->alignment : FREEHOLD_ALIGNMENT);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static state *checked(freehold_debug *debug, const char *function)
+{
+    freehold__wrap_checked(debug, MAGIC, function, "debug");
+    check_thread(state_of(&debug->base), function, debug);
+    return state_of(&debug->base);
+}
+
+static void report_damage(state *d, const char *function)
+{
+    freehold__debug_damage damage;
+    const void *record = find_damaged(d, &damage);
+    if (record == NULL)
+        return;
+    live_block block = read_block(d, record);
+    freehold__debug_overflow(function, &block, damage);
+}
+
+static void release_all(state *d)
+{
+    for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;)
+        freehold__debug_unplace(d, r);
+    while (d->mapped != 0)
+        end_quarantine(d);
+    freehold_free(d->live.memory, d->freed);
+    freehold__table_release(&d->live);
+}
+
+void freehold_debug_deinit(freehold_debug *debug)
+{
+    const char *function = "freehold_debug_deinit";
+    if (!freehold__wrap_ends(debug, MAGIC, function, "debug"))
+        return;
+    state *d = checked(debug, function);
+    report_damage(d, function);
+    if (d->options.write_line != NULL)
+        freehold_debug_leaks(debug, d->options.write_line, d->options.context);
+    freehold_allocator_deinit(&debug->base);
+    bool own = d->live.memory == &debug->own.base;
+    release_all(d);
+    if (own)
+        freehold_heap_deinit(&debug->own);
+    memset(debug->state, 0, sizeof debug->state);
+}
+
+size_t freehold_debug_leaks(freehold_debug *debug, freehold_debug_writer write_line, void *context)
+{
+    state *d = checked(debug, "freehold_debug_leaks");
+    freehold__held held;
+    freehold__hold(&held, &d->lock);
+    size_t count = d->live.used;
+    for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;) {
+        live_block block = read_block(d, r);
+        freehold__text text = freehold__debug_leak_line(&block);
+        write_line(context, text.bytes);
+    }
+    freehold__release(&held);
+    return count;
+}
+
+/* Under the lock: also of what is beside a block. */
+static found find_wide(const state *d, const void *pointer)
+{
+    found result = find_any(d, pointer);
+    for (void *r = NULL;
+         result.what == FREEHOLD__NOTHING && (r = freehold__table_next(&d->live, r)) != NULL;)
+        if (is_around(r, (uintptr_t)pointer)) {
+            result.what = FREEHOLD__LIVE;
+            result.entry.block = read_block(d, r);
+        }
+    const freed_block *entry =
+        result.what == FREEHOLD__NOTHING ? freed_around(d, pointer, true) : NULL;
+    if (entry != NULL) {
+        result.what = FREEHOLD__FREED;
+        result.entry = *entry;
+    }
+    return result;
+}
+
+bool freehold_debug_explain(
+    freehold_debug *debug, const void *pointer, freehold_debug_writer write_line, void *context)
+{
+    state *d = checked(debug, "freehold_debug_explain");
+    freehold__lock_take(&d->lock);
+    found what = find_wide(d, pointer);
+    freehold__lock_drop(&d->lock);
+    if (what.what == FREEHOLD__NOTHING)
+        return false;
+    freehold__debug_explain_lines(&what, pointer, write_line, context);
+    return true;
+}

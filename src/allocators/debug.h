@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The parts of the debugging allocator (freehold/debug.h):
+ *
+ *     debug.c         its operations and its records
+ *     debug_place.c   where a block is: between canaries in memory of the parent, or on pages
+ *     debug_report.c  what is said of a block
+ *
+ * A place, from the parent or on pages:
+ *
+ *        | guard |  ..  | canary |  block  | canary |  ..  | guard |
+ *        '-- pages only --'before          behind'-- pages only ---'
+ */
+#ifndef FREEHOLD_ALLOCATORS_DEBUG_H
+#define FREEHOLD_ALLOCATORS_DEBUG_H
+
+#include "allocators/stack.h"
+#include "allocators/table.h"
+#include "freehold/debug.h"
+#include "port/port.h"
+
+/* A live block. In the table there are only as many frames as are wanted: freehold__debug_read. */
+typedef struct freehold__debug_block {
+    uintptr_t start; /* the key */
+    size_t bytes;    /* that were asked for */
+    void *raw;       /* the parent's block, or the mapping */
+    size_t raw_bytes;
+    uint32_t before, behind; /* bytes of the canaries */
+    freehold__stack allocated;
+} freehold__debug_block;
+
+/* One that was freed. */
+typedef struct freehold__debug_freed {
+    freehold__debug_block block;
+    freehold__stack freed;
+    bool mapped; /* its pages are inaccessible, and not given back yet */
+} freehold__debug_freed;
+
+typedef struct freehold__debug {
+    freehold_allocator *parent; /* NULL: only pages */
+    freehold_debug_options options;
+    uintptr_t thread;    /* that initialised it */
+    freehold__lock lock; /* of all that follows */
+    freehold__table live;
+    /* What was freed last, a ring; NULL until the first. Of the `count` entries before `next`, the
+     * last `mapped` may be in quarantine. */
+    freehold__debug_freed *freed;
+    size_t next, count, mapped;
+    size_t quarantine;   /* bytes of it */
+    size_t mapped_bytes; /* of all pages, live and in quarantine */
+    freehold_statistics counts;
+    freehold__text wrong; /* what check has found */
+} freehold__debug;
+
+/* ---- places (debug_place.c) ------------------------------------------------------------------ */
+
+/* A place for a block, with its canaries written and everything but the stack set. The state is
+ * only read. False: there is no memory. */
+bool freehold__debug_place(const freehold__debug *d, freehold_allocator *self,
+    freehold__debug_block *block, size_t bytes, size_t alignment, size_t offset, bool zeroed);
+
+/* Gives it back. */
+void freehold__debug_unplace(const freehold__debug *d, const freehold__debug_block *block);
+
+/* Makes the pages of a block inaccessible; false: they are given back already. */
+bool freehold__debug_quarantine(const freehold__debug_block *block);
+
+/* Gives a block of the parent's another size where it is; false: it is as it was. */
+bool freehold__debug_resize(const freehold__debug *d, freehold__debug_block *block, size_t bytes);
+
+/* The bytes that were written before (negative offsets) or behind a block. */
+typedef struct freehold__debug_damage {
+    bool any;
+    intptr_t offset; /* of the first one */
+    size_t count;    /* from there to the last one */
+} freehold__debug_damage;
+
+freehold__debug_damage freehold__debug_look(const freehold__debug_block *block);
+
+/* ---- reports (debug_report.c): none is made under the lock ------------------------------------- */
+
+/* Adds ", allocated at 0x1 0x2" and the like, with a few frames. */
+void freehold__debug_add_damage(
+    freehold__text *text, const freehold__debug_block *block, freehold__debug_damage damage);
+freehold__cold void freehold__debug_overflow(
+    const char *function, const freehold__debug_block *block, freehold__debug_damage damage);
+freehold__cold void freehold__debug_mismatch(
+    const char *function, const freehold__debug_block *block, size_t bytes);
+freehold__cold void freehold__debug_wrong_thread(const char *function, const void *pointer);
+
+/* What a pointer, which is no live block, is. */
+typedef struct freehold__debug_found {
+    enum { FREEHOLD__NOTHING, FREEHOLD__LIVE, FREEHOLD__FREED } what;
+    freehold__debug_freed entry; /* .freed only when it is */
+} freehold__debug_found;
+
+freehold__cold void freehold__debug_misuse(freehold_allocator *self, const char *function,
+    const void *pointer, const freehold__debug_found *found, const freehold__stack *here);
+
+freehold__text freehold__debug_leak_line(const freehold__debug_block *block);
+void freehold__debug_explain_lines(const freehold__debug_found *found, const void *pointer,
+    freehold_debug_writer write_line, void *context);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "allocators/debug.h"
+#include "allocators/wrap.h"
+
+/* ---- canaries -------------------------------------------------------------------------------- */
+
+static unsigned char canary_at(uintptr_t address)
+{
+    static const unsigned char bytes[4] = {0xC1, 0xD2, 0xE3, 0xF4};
+    return bytes[address % 4];
+}
+
+static void write_canary(uintptr_t from, size_t bytes)
+{
+    for (uintptr_t at = from; at < from + bytes; at++)
+        *(unsigned char *)at = canary_at(at);
+}
+
+static void write_canaries(const freehold__debug_block *b)
+{
+    write_canary(b->start - b->before, b->before);
+    write_canary(b->start + b->bytes, b->behind);
+}
+
+static freehold__debug_damage look_at(uintptr_t from, size_t bytes, uintptr_t start)
+{
+    freehold__debug_damage damage = {false, 0, 0};
+    for (uintptr_t at = from; at < from + bytes; at++) {
+        if (*(const unsigned char *)at == canary_at(at))
+            continue;
+        if (!damage.any)
+            damage.offset = (intptr_t)(at - start);
+        damage.any = true;
+        damage.count = (size_t)((intptr_t)(at - start) - damage.offset) + 1;
+    }
+    return damage;
+}
+
+freehold__debug_damage freehold__debug_look(const freehold__debug_block *block)
+{
+    freehold__debug_damage behind =
+        look_at(block->start + block->bytes, block->behind, block->start);
+    return behind.any ? behind : look_at(block->start - block->before, block->before, block->start);
+}
+
+/* ---- in a block of the parent ---------------------------------------------------------------- */
+
+/* What is in front is a multiple of the alignment, so that the parent can place it: not every one
+ * can do an offset. */
+static bool place_in_parent(const freehold__debug *d, freehold_allocator *self,
+    freehold__debug_block *block, size_t alignment, size_t offset, bool zeroed)
+{
+    size_t front, total;
+    if (!freehold__round_up_checked(d->options.canary_bytes, alignment, &front) ||
+        __builtin_add_overflow(front, block->bytes, &total) ||
+        __builtin_add_overflow(total, (size_t)d->options.canary_bytes, &total)) {
+        freehold__allocator_says(self, FREEHOLD_NO_MEMORY);
+        return false;
+    }
+    block->raw = freehold__wrap_allocate(self, d->parent, total, alignment, offset, zeroed);
+    if (block->raw == NULL)
+        return false;
+    block->raw_bytes = total;
+    block->start = (uintptr_t)block->raw + front;
+    block->before = block->behind = d->options.canary_bytes;
+    return true;
+}
+
+bool freehold__debug_resize(const freehold__debug *d, freehold__debug_block *block, size_t bytes)
+{
+    size_t front = block->start - (uintptr_t)block->raw, total;
+    if (d->options.pages || __builtin_add_overflow(front, bytes, &total) ||
+        __builtin_add_overflow(total, (size_t)d->options.canary_bytes, &total) ||
+        !freehold_resize(d->parent, block->raw, total))
+        return false;
+    block->raw_bytes = total;
+    block->bytes = bytes;
+    block->behind = d->options.canary_bytes;
+    write_canaries(block);
+    return true;
+}
+
+/* ---- on pages -------------------------------------------------------------------------------- */
+
+/* Bytes of the pages for a block: enough for its alignment, where pages do not have it anyway. */
+static bool area_of(size_t bytes, size_t alignment, size_t offset, size_t *area)
+{
+    size_t page = freehold__port_page_size(),
+           slack = alignment > page || offset != 0 ? alignment : 0;
+    return !__builtin_add_overflow(bytes, slack, area) &&
+           freehold__round_up_checked(*area, page, area) && *area <= SIZE_MAX / 2;
+}
+
+static uint32_t at_most(uintptr_t bytes, size_t most)
+{
+    return (uint32_t)(bytes < most ? bytes : most);
+}
+
+/* The block within its pages, and what is left of them beside it. */
+static void put_on_pages(const freehold__debug *d, freehold__debug_block *block, uintptr_t first,
+    size_t area, size_t alignment, size_t offset)
+{
+    size_t page = freehold__port_page_size();
+    uintptr_t end = first + area;
+    block->start = d->options.at_start
+                       ? freehold__round_up(first + offset, alignment) - offset
+                       : freehold__round_down(end - block->bytes + offset, alignment) - offset;
+    block->before = at_most(block->start - first, page);
+    block->behind = at_most(end - block->start - block->bytes, page);
+}
+
+static bool place_on_pages(
+    const freehold__debug *d, freehold__debug_block *block, size_t alignment, size_t offset)
+{
+    size_t page = freehold__port_page_size(), area;
+    if (!area_of(block->bytes, alignment, offset, &area))
+        return false;
+    block->raw_bytes = area + 2 * page;
+    block->raw = freehold__port_map(block->raw_bytes, page);
+    if (block->raw == NULL)
+        return false;
+    uintptr_t first = (uintptr_t)block->raw + page;
+    if (!freehold__port_guard(block->raw, page) ||
+        !freehold__port_guard((void *)(first + area), page)) {
+        freehold__port_unmap(block->raw, block->raw_bytes);
+        return false;
+    }
+    put_on_pages(d, block, first, area, alignment, offset);
+    return true;
+}
+
+bool freehold__debug_quarantine(const freehold__debug_block *block)
+{
+    freehold__port_purge(block->raw, block->raw_bytes); /* if not, it costs memory for a while */
+    bool guarded = freehold__port_guard(block->raw, block->raw_bytes);
+    if (!guarded)
+        freehold__port_unmap(block->raw, block->raw_bytes);
+    return guarded;
+}
+
+/* ---- either ---------------------------------------------------------------------------------- */
+
+bool freehold__debug_place(const freehold__debug *d, freehold_allocator *self,
+    freehold__debug_block *block, size_t bytes, size_t alignment, size_t offset, bool zeroed)
+{
+    *block = (freehold__debug_block){.bytes = bytes};
+    bool placed = d->options.pages ? place_on_pages(d, block, alignment, offset)
+                                   : place_in_parent(d, self, block, alignment, offset, zeroed);
+    if (placed)
+        write_canaries(block);
+    return placed;
+}
+
+void freehold__debug_unplace(const freehold__debug *d, const freehold__debug_block *block)
+{
+    if (d->options.pages)
+        freehold__port_unmap(block->raw, block->raw_bytes);
+    else
+        freehold_free(d->parent, block->raw);
+}

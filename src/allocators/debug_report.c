@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "allocators/debug.h"
+
+/* In a line with several stacks, so that all of them are in it. */
+#define FEW 4
+
+static void add_stack(
+    freehold__text *text, const char *what, const freehold__stack *stack, unsigned most)
+{
+    freehold__text_add(text, what);
+    if (stack->count == 0)
+        freehold__text_add(text, " unknown");
+    freehold__stack_text(text, stack->frame, stack->count < most ? stack->count : most);
+}
+
+static void add_block(freehold__text *text, const freehold__debug_block *block)
+{
+    freehold__text_add(text, "the block of ");
+    freehold__text_decimal(text, block->bytes);
+    freehold__text_add(text, " bytes");
+}
+
+/* ---- overflow -------------------------------------------------------------------------------- */
+
+#define SHOWN 8
+
+static void add_byte(freehold__text *text, unsigned char byte)
+{
+    const char digits[] = "0123456789abcdef";
+    const char hex[] = {' ', digits[byte >> 4], digits[byte & 15], '\0'};
+    freehold__text_add(text, hex);
+}
+
+static void add_offset(freehold__text *text, intptr_t offset)
+{
+    if (offset < 0)
+        freehold__text_add(text, "-");
+    freehold__text_decimal(text, offset < 0 ? (uint64_t)-offset : (uint64_t)offset);
+}
+
+void freehold__debug_add_damage(
+    freehold__text *text, const freehold__debug_block *block, freehold__debug_damage damage)
+{
+    freehold__text_add(text, damage.offset < 0 ? "underflow: offset " : "overflow: offset ");
+    add_offset(text, damage.offset);
+    freehold__text_add(text, " of ");
+    add_block(text, block);
+    freehold__text_add(text, " was written, bytes");
+    const unsigned char *at = (const unsigned char *)(block->start + (uintptr_t)damage.offset);
+    for (size_t i = 0; i < damage.count && i < SHOWN; i++)
+        add_byte(text, at[i]);
+    if (damage.count > SHOWN)
+        freehold__text_add(text, " ...");
+    add_stack(text, "; allocated at", &block->allocated, FEW);
+}
+
+void freehold__debug_overflow(
+    const char *function, const freehold__debug_block *block, freehold__debug_damage damage)
+{
+    const void *pointer = (const void *)block->start;
+    freehold__text text = freehold__report_begin(function, pointer);
+    freehold__debug_add_damage(&text, block, damage);
+    freehold__report_end(&text, FREEHOLD_OVERFLOW, function, pointer);
+}
+
+/* ---- the other kinds ------------------------------------------------------------------------- */
+
+void freehold__debug_mismatch(
+    const char *function, const freehold__debug_block *block, size_t bytes)
+{
+    const void *pointer = (const void *)block->start;
+    freehold__text text = freehold__report_begin(function, pointer);
+    freehold__text_add(&text, "size mismatch: given ");
+    freehold__text_decimal(&text, bytes);
+    freehold__text_add(&text, ", but the block has ");
+    freehold__text_decimal(&text, block->bytes);
+    add_stack(&text, " bytes, allocated at", &block->allocated, FEW);
+    freehold__report_end(&text, FREEHOLD_SIZE_MISMATCH, function, pointer);
+}
+
+void freehold__debug_wrong_thread(const char *function, const void *pointer)
+{
+    freehold__text text = freehold__report_begin(function, pointer);
+    freehold__text_add(
+        &text, "wrong thread: only the one that initialised this allocator may use it");
+    freehold__report_end(&text, FREEHOLD_WRONG_THREAD, function, pointer);
+}
+
+/* "16 bytes into the block 0x1000 of 100 bytes", of a block that has the pointer inside. */
+static void add_inside(
+    freehold__text *text, const void *pointer, const freehold__debug_block *block)
+{
+    freehold__text_decimal(text, (uintptr_t)pointer - block->start);
+    freehold__text_add(text, " bytes into the block ");
+    freehold__text_hex(text, block->start);
+    freehold__text_add(text, " of ");
+    freehold__text_decimal(text, block->bytes);
+    freehold__text_add(text, " bytes");
+}
+
+static freehold_misuse add_live(
+    freehold__text *text, const void *pointer, const freehold__debug_block *block)
+{
+    bool misaligned = ((uintptr_t)pointer - block->start) % FREEHOLD_ALIGNMENT != 0;
+    freehold__text_add(text, misaligned ? "misaligned pointer: " : "interior pointer: ");
+    add_inside(text, pointer, block);
+    add_stack(text, ", allocated at", &block->allocated, FEW);
+    return misaligned ? FREEHOLD_MISALIGNED_POINTER : FREEHOLD_INTERIOR_POINTER;
+}
+
+static freehold_misuse add_freed(freehold__text *text, const void *pointer,
+    const freehold__debug_freed *entry, const freehold__stack *here)
+{
+    bool again = (uintptr_t)pointer == entry->block.start;
+    freehold__text_add(text, again ? "double free: " : "invalid pointer: ");
+    if (again)
+        add_block(text, &entry->block);
+    else
+        add_inside(text, pointer, &entry->block);
+    add_stack(text, ", allocated at", &entry->block.allocated, FEW);
+    add_stack(text, ", freed at", &entry->freed, FEW);
+    add_stack(text, again ? ", freed again at" : ", used at", here, FEW);
+    return again ? FREEHOLD_DOUBLE_FREE : FREEHOLD_INVALID_POINTER;
+}
+
+void freehold__debug_misuse(freehold_allocator *self, const char *function, const void *pointer,
+    const freehold__debug_found *found, const freehold__stack *here)
+{
+    if (found->what == FREEHOLD__NOTHING) {
+        freehold_misused(self, function, pointer);
+        return;
+    }
+    freehold__text text = freehold__report_begin(function, pointer);
+    freehold_misuse kind = found->what == FREEHOLD__LIVE
+                               ? add_live(&text, pointer, &found->entry.block)
+                               : add_freed(&text, pointer, &found->entry, here);
+    freehold__report_end(&text, kind, function, pointer);
+}
+
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+freehold__text freehold__debug_leak_line(const freehold__debug_block *block)
+{
+    freehold__text text = {.length = 0};
+    freehold__text_add(&text, "leak: ");
+    freehold__text_decimal(&text, block->bytes);
+    freehold__text_add(&text, " bytes at ");
+    freehold__text_hex(&text, block->start);
+    add_stack(&text, ", allocated at", &block->allocated, FREEHOLD__STACK_MOST);
+    return text;
+}
+
+static void write_stack(
+    const char *what, const freehold__stack *stack, freehold_debug_writer write_line, void *context)
+{
+    freehold__text text = {.length = 0};
+    add_stack(&text, what, stack, FREEHOLD__STACK_MOST);
+    write_line(context, text.bytes);
+}
+
+void freehold__debug_explain_lines(const freehold__debug_found *found, const void *pointer,
+    freehold_debug_writer write_line, void *context)
+{
+    const freehold__debug_block *block = &found->entry.block;
+    freehold__text text = {.length = 0};
+    freehold__text_hex(&text, (uintptr_t)pointer);
+    freehold__text_add(&text, ": offset ");
+    add_offset(&text, (intptr_t)((uintptr_t)pointer - block->start));
+    freehold__text_add(
+        &text, found->what == FREEHOLD__LIVE ? " of the live block " : " of the freed block ");
+    freehold__text_hex(&text, block->start);
+    freehold__text_add(&text, " of ");
+    freehold__text_decimal(&text, block->bytes);
+    freehold__text_add(&text, " bytes");
+    write_line(context, text.bytes);
+    write_stack("allocated at", &block->allocated, write_line, context);
+    if (found->what == FREEHOLD__FREED)
+        write_stack("freed at", &found->entry.freed, write_line, context);
+}
