@@ -20,7 +20,7 @@ list(FILTER freehold_seldom_sources EXCLUDE REGEX "/(lanes?|misuse)\\.c$")
 set(freehold_core_sources ${freehold_pages_sources} ${freehold_objects_sources} ${freehold_port_sources}
     ${freehold_allocators_sources} ${freehold_base_sources} ${freehold_seldom_sources})
 set(malloc_flags -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fexceptions)
-# One pointer of thread-local storage is addressed directly, which glibc's static surplus allows also
+# A few pointers of thread-local storage are addressed directly, which glibc's static surplus allows also
 # for a library that dlopen loads.
 set(tls_flags -ftls-model=initial-exec)
 
