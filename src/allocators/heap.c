@@ -171,7 +171,7 @@ static size_t heap_free_sized(freehold_allocator *self, void *block, size_t byte
 {
     state *s = state_of(self);
     const char *function = "freehold_free_sized";
-    if (!freehold__found_fits(find(s, block, function), 0, bytes))
+    if (!freehold__found_fits(find(s, block, function), self->alignment, bytes))
         freehold__heap_mismatch(&s->heap, function, block, bytes, 0);
     return release(s, block, function);
 }

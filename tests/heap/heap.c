@@ -216,6 +216,7 @@ static void an_instance_may_raise_the_alignment(void **unused)
             assert_int_equal((uintptr_t)block & (cases[c].alignment - 1), 0);
             block = freehold_alloc_zeroed(&heap, sizes[i]);
             assert_int_equal((uintptr_t)block & (cases[c].alignment - 1), 0);
+            assert_true(freehold_free_sized(&heap, block, sizes[i]) >= sizes[i]); /* F4 */
         }
         freehold_heap_deinit(&heap);
     }
