@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # test_install.sh BUILD HERE CC CXX: installs BUILD into an empty prefix; every public header compiles by itself as
-# C11 and as C++17 with all warnings; a C and a C++ program, built by way of pkg-config (shared and static) and of
+# C11 and as C++17, or as C++17 alone (.hpp), with all warnings; a C and a C++ program, built by way of pkg-config (shared and static) and of
 # CMake's find_package, run and have their memory from Freehold; the installed command finds the installed
 # library, also after the whole prefix has been moved.
 set -eu
@@ -52,6 +52,14 @@ for header in "$prefix"/include/freehold/*.h; do
         fail "$name as C++17"
     cat "$dir/one.c" >>"$dir/headers.h"
 done
+for header in "$prefix"/include/freehold/*.hpp "$prefix"/include/freehold/adapters/*.hpp; do
+    name=${header#"$prefix/include/"}
+    printf "#include <%s>\nextern int one_declaration;\n" "$name" >"$dir/one.cpp"
+    "$cxx" -std=c++17 -Wall -Wextra -Wundef -Wpedantic -Werror -I "$prefix/include" -fsyntax-only "$dir/one.cpp" ||
+        fail "$name as C++17"
+done
+# Those of other libraries are compiled with them in tests/adapters.
+[ -e "$prefix/include/freehold/adapters/sqlite.h" ] || fail "the adapters are not installed"
 
 # Freehold's own functions are exported with its version, and nothing between its files; libc's and C++'s names have
 # none, as a reference to malloc@GLIBC_2.2.5 is bound to a definition of another version by no linker.
