@@ -151,4 +151,29 @@ static inline void gate_deinit(gate *g)
     assert_int_equal(freehold__fault_mapped(), g->mapped);
 }
 
+/* ---- misuse ---------------------------------------------------------------------------------- */
+
+static char reported[400];
+static jmp_buf after_report;
+
+static inline void report_handler(const freehold_report *report)
+{
+    snprintf(reported, sizeof reported, "%s", report->message);
+    longjmp(after_report, 1);
+}
+
+/* The statement is a misuse, reported with this text: the arguments are for its format. */
+#define ASSERT_REPORTED(statement, ...)                                                            \
+    do {                                                                                           \
+        char wanted_[400];                                                                         \
+        snprintf(wanted_, sizeof wanted_, __VA_ARGS__);                                            \
+        strcpy(reported, "nothing was reported");                                                  \
+        freehold_set_fatal_handler(report_handler);                                                \
+        if (setjmp(after_report) == 0) {                                                           \
+            statement;                                                                             \
+        }                                                                                          \
+        freehold_set_fatal_handler(NULL);                                                          \
+        assert_string_equal(reported, wanted_);                                                    \
+    } while (0)
+
 #endif

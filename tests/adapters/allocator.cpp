@@ -4,6 +4,8 @@
 
 #include "freehold/adapters/allocator.hpp"
 
+#include <csetjmp>
+#include <cstring>
 #include <deque>
 #include <limits>
 #include <list>
@@ -129,6 +131,38 @@ static void without_one_it_is_the_current()
     CHECK(numbers.get_allocator().get() == &heap.base && live_blocks(&heap) == 1);
 }
 
+static char reported[400];
+static std::jmp_buf after_report;
+
+static void report_handler(const freehold_report *report)
+{
+    std::snprintf(reported, sizeof reported, "%s", report->message);
+    std::longjmp(after_report, 1);
+}
+
+/* A block that comes back with another size than it was asked for is not taken. */
+static void a_wrong_size_is_reported()
+{
+    static freehold_heap heap; /* plain data: there is a longjmp */
+    freehold_heap_init(&heap);
+    freehold::allocator<int> ints(&heap.base);
+    static int *block;
+    block = ints.allocate(25);
+    freehold_set_fatal_handler(report_handler);
+    if (setjmp(after_report) == 0)
+        ints.deallocate(block, 250);
+    freehold_set_fatal_handler(nullptr);
+    char wanted[400];
+    std::snprintf(wanted, sizeof wanted,
+        "freehold: freehold_free_sized(%p): size mismatch: given 1000, but slot 0 of 292, "
+        "size 112, slab %p, holds 97 to 112 bytes",
+        static_cast<void *>(block), static_cast<void *>(block));
+    CHECK(std::strcmp(reported, wanted) == 0);
+    ints.deallocate(block, 25);
+    CHECK(live_blocks(&heap) == 0);
+    freehold_heap_deinit(&heap);
+}
+
 struct alignas(256) wide {
     unsigned char byte[256];
 };
@@ -162,6 +196,7 @@ int main()
     moves_and_swaps_take_the_allocator_along();
     copies_stay();
     without_one_it_is_the_current();
+    a_wrong_size_is_reported();
     sizes_and_alignments_at_the_edge();
     return 0;
 }

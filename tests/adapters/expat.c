@@ -127,6 +127,27 @@ static void null_is_malloc(void **unused)
     gate_deinit(&memory);
 }
 
+/* Under a parser that lives, the allocator cannot be another one. */
+static void a_change_in_the_middle_is_reported(void **unused)
+{
+    (void)unused;
+    gate_init(&memory);
+    freehold_heap other;
+    freehold_heap_init(&other);
+    freehold_expat_init(&memory.base);
+    XML_Parser parser = XML_ParserCreate_MM(NULL, freehold_expat_suite(), NULL);
+    void *block = XML_MemMalloc(parser, 100);
+    freehold_expat_init(&other.base);
+    ASSERT_REPORTED(XML_MemFree(parser, block),
+        "freehold: freehold_free(%p): foreign pointer: not from this allocator", block);
+    freehold_expat_init(&memory.base);
+    XML_MemFree(parser, block);
+    XML_ParserFree(parser);
+    assert_int_equal(live_blocks(&memory), 0);
+    freehold_heap_deinit(&other);
+    gate_deinit(&memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +155,7 @@ int main(void)
         cmocka_unit_test(a_heap_ends_with_all_of_it),
         cmocka_unit_test(without_memory_it_says_so),
         cmocka_unit_test(null_is_malloc),
+        cmocka_unit_test(a_change_in_the_middle_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,6 +121,19 @@ static void there_is_one_allocator_until_null(void **unused)
     json_decref(build(10));
 }
 
+/* A value from before the init has its memory from malloc, and comes back to the heap. */
+static void an_init_in_the_middle_is_reported(void **unused)
+{
+    (void)unused;
+    json_t *early = json_string("text");
+    begin();
+    const char *text = json_string_value(early);
+    ASSERT_REPORTED(json_decref(early),
+        "freehold: freehold_free(%p): foreign pointer: not from this allocator", (void *)text);
+    end();
+    json_delete(early);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +141,7 @@ int main(void)
         cmocka_unit_test(all_bytes_are_the_heaps),
         cmocka_unit_test(a_heap_ends_with_all_of_it),
         cmocka_unit_test(without_memory_it_says_so),
+        cmocka_unit_test(an_init_in_the_middle_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
  *
  * To be called from one source file of a program: the allocator is kept in a variable of that file.
  * A heap may be ended under its values. Jansson keeps no account of what it has allocated, so that
- * a call in the middle is not refused; a block that then comes back to the wrong allocator ends the
+ * a call in the middle is not refused; a block of malloc that then comes to the allocator ends the
  * program with a report.
  *
  * Result     True; false, and nothing has changed, when there is another allocator already. NULL

@@ -10,7 +10,7 @@
  *
  * To be called from one source file of a program: the allocator is kept in a variable of that file.
  * libxml2 keeps no account of what it has allocated, so that a call in the middle is not refused; a
- * block that then comes back to the wrong allocator ends the program with a report.
+ * block of malloc that then comes to the allocator ends the program with a report.
  *
  * Result     0; -1, and nothing has changed, when there is another allocator already. NULL brings
  *            back what there was before.
