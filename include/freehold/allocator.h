@@ -212,8 +212,9 @@ FREEHOLD_API void freehold_misused(
 #define FREEHOLD__EACH_TYPE(X, argument)                                                           \
     X(arena, argument)                                                                             \
     X(budget, argument)                                                                            \
-    X(debug, argument) X(fallback, argument) X(heap, argument) X(limit, argument)                  \
-        X(locked, argument) X(object_cache, argument) X(trace, argument)
+    X(debug, argument)                                                                             \
+    X(fallback, argument) X(heap, argument) X(limit, argument) X(locked, argument)                 \
+        X(object_cache, argument) X(trace, argument)
 
 #define FREEHOLD__DECLARE_ONE(T, result, name, parameters, arguments)                              \
     FREEHOLD_API result freehold_##T##_##name parameters;

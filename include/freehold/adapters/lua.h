@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A Lua state in an allocator: Lua 5.1 to 5.4.
+ * A Lua state in an allocator. Tested with Lua 5.4; lua_Alloc is the same since 5.1.
  *
  *     lua_State *L = lua_newstate(freehold_lua_alloc, &heap.base);     or NULL: out of memory
  *
