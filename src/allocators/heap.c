@@ -167,11 +167,24 @@ static size_t heap_free(freehold_allocator *self, void *block)
     return release(state_of(self), block, "freehold_free");
 }
 
+/*
+ * Whether the block may have been asked for with so many bytes: with any alignment that its class
+ * has, because which one it was is not known.
+ */
+static bool fits(const freehold_allocator *self, freehold__found found, size_t bytes)
+{
+    bool fits = freehold__found_fits(found, 0, bytes);
+    size_t most = found.slab != NULL ? found.bytes & -found.bytes : 0;
+    for (size_t align = self->alignment; !fits && align <= most; align *= 2)
+        fits = freehold__found_fits(found, align, bytes);
+    return fits;
+}
+
 static size_t heap_free_sized(freehold_allocator *self, void *block, size_t bytes)
 {
     state *s = state_of(self);
     const char *function = "freehold_free_sized";
-    if (!freehold__found_fits(find(s, block, function), self->alignment, bytes))
+    if (!fits(self, find(s, block, function), bytes))
         freehold__heap_mismatch(&s->heap, function, block, bytes, 0);
     return release(s, block, function);
 }
@@ -186,11 +199,19 @@ static void count_reallocation(state *s, const void *block, size_t bytes)
     freehold__lock_drop(&s->lock);
 }
 
+/* A new block of so many bytes would be no smaller either, or little so. */
+static bool stays(const freehold_allocator *self, freehold__found found, size_t bytes)
+{
+    return freehold__stays(found.bytes, bytes) ||
+           (found.slab != NULL && bytes <= found.bytes &&
+               freehold__class_of_aligned(bytes, self->alignment) == found.slab->index);
+}
+
 static bool heap_resize(freehold_allocator *self, void *block, size_t bytes)
 {
     state *s = state_of(self);
     freehold__found found = find(s, block, "freehold_resize");
-    bool resized = freehold__stays(found.bytes, bytes) ||
+    bool resized = stays(self, found, bytes) ||
                    (found.slab == NULL && bytes > FREEHOLD__SLOT_MAX &&
                        freehold__large_resize_in_place(&s->heap.pages.large, block, bytes));
     if (resized)
@@ -202,11 +223,10 @@ static void *remap(freehold_allocator *self, void *block, size_t bytes, const ch
 {
     state *s = state_of(self);
     freehold__found found = find(s, block, function);
+    void *moved = stays(self, found, bytes) ? block : NULL;
     /* what the system moves is aligned to a page */
-    bool anywhere = self->alignment <= freehold__port_page_size();
-    void *moved = anywhere || freehold__stays(found.bytes, bytes)
-                      ? freehold__heap_remap(&s->heap, found, block, bytes)
-                      : NULL;
+    if (moved == NULL && self->alignment <= freehold__port_page_size())
+        moved = freehold__heap_remap(&s->heap, found, block, bytes);
     if (moved != NULL) {
         count_reallocation(s, moved, bytes);
         return moved;
