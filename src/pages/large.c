@@ -437,6 +437,9 @@ static void *resize_found(freehold__large *large, freehold__large_block *found, 
         moved = freehold__port_remap((void *)found->base, old, bytes);
     }
     if (moved != NULL) {
+        bool elsewhere = (uintptr_t)moved != found->base; /* a new block, and one that is freed */
+        large->allocations += elsewhere;
+        large->frees += elsewhere;
         take_out(large, found);
         count_change(large);
         put(large, (uintptr_t)moved, bytes);
