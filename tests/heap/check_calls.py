@@ -1,22 +1,26 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Reads the object code of calls.c (F2): every function typed_TYPE_NAME has one call or jump out, direct, to
-freehold_TYPE_NAME; and a planted indirect call is seen as one. Then the same of what is behind it: no function
-freehold_heap_NAME in the library's heap.c calls by way of a pointer, but the walk, which calls its visitor.
+"""Reads the object code of calls.c (F2): every function typed_TYPE__NAME has one call or jump out, direct, to
+freehold_TYPE_NAME; and a planted indirect call is seen as one. Then the same of what is behind it: no function of a
+type's file in the library calls by way of a pointer, but those that call a function of the user's. Which types and
+functions there are is read from calls.c, which makes them from the lists of freehold/allocator.h.
 
-Usage: check_calls.py HEAP.O CALLS.O...    (x86-64 and AArch64; elsewhere 77: skipped)
+Usage: check_calls.py ALLOCATORS CALLS.O...   where ALLOCATORS is the folder of the objects of src/allocators
+(x86-64 and AArch64; elsewhere 77: skipped)
 """
 
+import pathlib
 import platform
 import re
 import subprocess
 import sys
 
-NAMES = {"alloc", "alloc_zeroed", "alloc_aligned", "resize", "remap", "realloc", "free", "free_sized", "usable_size",
-         "owns", "base", "stats", "check", "walk", "trim"}
 # An instruction that goes where a register or memory says. (Of AArch64's returns, ret is none.)
 INDIRECT = re.compile(r"^\s*(notrack |bnd )?(call|jmp)[lq]?\s+\*|^\s*(blr|br|blra\w+|bra\w+)\s+x\d+")
 RELOCATION = re.compile(r"R_(X86_64_(PLT32|PC32)|AARCH64_(CALL26|JUMP26))\s+([\w.]+)")
+# Functions that call the user's: the visitor of a walk, and what else is given an allocator to be called (a function
+# of its own calls that, not inlined into others).
+USERS = re.compile(r"walk|call_user")
 
 
 def functions(path):
@@ -38,37 +42,44 @@ def indirect(instructions):
     return [i for i in instructions if INDIRECT.match(i)]
 
 
-def check_calls(path):
-    found = functions(path)
+def listed(found):
+    """The pairs of type and function that calls.c has."""
+    return [match.groups() for name in found if (match := re.fullmatch(r"typed_(\w+?)__(\w+)", name))]
+
+
+def check_calls(path, found):
     if not indirect(found["planted_indirect"][0]):
         yield f"{path}: the planted indirect call was not seen"
-    for kind in ("heap", "allocator"):
-        for name in NAMES:
-            function = f"typed_{kind}_{name}"
-            instructions, calls = found.get(function, ([], []))
-            if indirect(instructions):
-                yield f"{path}: {function} calls indirectly: {indirect(instructions)}"
-            if calls != [f"freehold_{kind}_{name}"]:
-                yield f"{path}: {function} calls {calls}"
+    for kind, name in listed(found):
+        instructions, calls = found[f"typed_{kind}__{name}"]
+        if indirect(instructions):
+            yield f"{path}: {kind}: {name} calls indirectly: {indirect(instructions)}"
+        if calls != [f"freehold_{kind}_{name}"]:
+            yield f"{path}: {kind}: {name} calls {calls}"
 
 
-def check_heap(path):
-    found = functions(path)
-    for name in NAMES:
-        if f"freehold_heap_{name}" not in found:
-            yield f"{path}: there is no freehold_heap_{name}"
-    for name, (instructions, _) in found.items():
-        if indirect(instructions) and not name.startswith("walk_"):
-            yield f"{path}: {name} calls indirectly: {indirect(instructions)}"
+def check_types(folder, pairs):
+    for kind in sorted({kind for kind, _ in pairs} - {"allocator"}):
+        path = folder / f"{kind}.c.o"
+        found = functions(path)
+        for name in [name for k, name in pairs if k == kind]:
+            if f"freehold_{kind}_{name}" not in found:
+                yield f"{path}: there is no freehold_{kind}_{name}"
+        for name, (instructions, _) in found.items():
+            if indirect(instructions) and not USERS.search(name):
+                yield f"{path}: {name} calls indirectly: {indirect(instructions)}"
 
 
 def main():
     if platform.machine() not in ("x86_64", "aarch64"):
         return 77
-    wrong = list(check_heap(sys.argv[1]))
-    for path in sys.argv[2:]:
-        wrong += check_calls(path)
-    print("\n".join(wrong) if wrong else f"{len(NAMES)} functions, {len(sys.argv) - 2} languages: all calls are direct")
+    calls = {path: functions(path) for path in sys.argv[2:]}
+    pairs = [pair for found in calls.values() for pair in listed(found)]
+    wrong = [line for path, found in calls.items() for line in check_calls(path, found)]
+    wrong += check_types(pathlib.Path(sys.argv[1]), sorted(set(pairs)))
+    if len(pairs) != len(calls) * len(set(pairs)) or ("heap", "alloc") not in pairs or ("allocator", "alloc") not in pairs:
+        wrong.append("not every language has every function")
+    print("\n".join(wrong) if wrong else f"{len(set(pairs))} functions, {len(calls)} languages: all calls are direct")
     return 1 if wrong else 0
 
 
