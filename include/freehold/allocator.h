@@ -61,7 +61,7 @@ typedef struct freehold_statistics {
     uint64_t allocations;     /* blocks handed out; one that moves counts as a new one and a free */
     uint64_t frees;           /* blocks taken back: allocations - frees are live */
     uint64_t reallocations;   /* resizes that were granted, in place or not */
-    uint64_t failures;        /* requests that were refused for want of memory */
+    uint64_t failures;        /* refused for want of memory, each try of a request (a policy) */
     size_t live_bytes;        /* now: of live blocks, each with its usable size */
     size_t peak_live_bytes;   /* the most that live_bytes has been; 0: it is not counted */
     size_t used_bytes;        /* now: of pages that have live blocks, or may have in a moment */
@@ -213,8 +213,9 @@ FREEHOLD_API void freehold_misused(
     X(arena, argument)                                                                             \
     X(budget, argument)                                                                            \
     X(debug, argument)                                                                             \
-    X(fallback, argument) X(heap, argument) X(limit, argument) X(locked, argument)                 \
-        X(object_cache, argument) X(trace, argument)
+    X(fallback, argument)                                                                          \
+    X(heap, argument) X(limit, argument) X(locked, argument) X(object_cache, argument)             \
+        X(trace, argument)
 
 #define FREEHOLD__DECLARE_ONE(T, result, name, parameters, arguments)                              \
     FREEHOLD_API result freehold_##T##_##name parameters;
