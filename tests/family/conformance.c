@@ -1441,9 +1441,12 @@ static void same_step(fixture *x, uint64_t from)
     size_t what = below(10), i = x->count != 0 ? below(x->count) : 0, bytes = random_size(x);
     if (most != 0 && bytes > most && bytes <= 3 * MIB)
         bytes %= most + 1;
+    if (below(30) == 0)
+        bytes = impossible[below(COUNT(impossible))];
     size_t alignment = (size_t)1 << below(14), offset = below(4) ? 0 : below(200);
+    alignment += below(9) == 0;
     if (x->count == 0 || (what < 4 && x->count < 100))
-        take_aligned(x, (how_to_take)below(WAYS_TO_TAKE), bytes, alignment + below(9) / 8, offset);
+        take_aligned(x, (how_to_take)below(WAYS_TO_TAKE), bytes, alignment, offset);
     else if (what < 7 && bytes != 0)
         change(x, (how_to_change)below(WAYS_TO_CHANGE), i, bytes);
     else
