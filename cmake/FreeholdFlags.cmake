@@ -11,7 +11,7 @@ target_compile_options(freehold_warnings INTERFACE -Wall -Wextra -Wundef $<$<BOO
 # default: both call into libc from the core layers (which know none), and the first costs every call.
 add_library(freehold_library_flags INTERFACE)
 target_compile_options(freehold_library_flags INTERFACE
-    -fvisibility=hidden -fno-stack-protector -U_FORTIFY_SOURCE -fno-tree-vectorize)
+    -fvisibility=hidden -fno-stack-protector -U_FORTIFY_SOURCE -fno-tree-vectorize -fno-builtin-bcmp)
 target_compile_definitions(freehold_library_flags INTERFACE FREEHOLD_DEBUG=$<BOOL:${FREEHOLD_DEBUG}>)
 target_include_directories(freehold_library_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 

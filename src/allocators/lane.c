@@ -249,9 +249,9 @@ static freehold__bin *with_empty(freehold__lane *lane, const freehold__bin *bin)
 }
 
 /*
- * An empty slab of another class changes its class, without the page layer and its lock: memory
- * that is resident is used before other is. As if it went back and came again: it leaves its owner first,
- * which fails when a notice is on its way.
+ * An empty slab of another class changes its class: memory that is resident is used before other
+ * is. As if it went back and came again: it leaves its owner first, which fails when a notice is on
+ * its way. Under the pages lock, because who walks all spans reads what a slab is.
  */
 static freehold__slab *convert_empty(freehold__lane *lane, freehold__bin *bin)
 {
@@ -263,13 +263,17 @@ static freehold__slab *convert_empty(freehold__lane *lane, freehold__bin *bin)
     freehold__slab *slab = other->empty;
     unlink_slab(lane, other, slab);
     uintptr_t mine = (uintptr_t)lane;
-    if (!atomic_compare_exchange_strong_explicit(
-            &slab->owner, &mine, 0, memory_order_seq_cst, memory_order_relaxed)) {
-        push_empty(lane, other, slab);
-        return NULL;
+    freehold__lock_take(&lane->heap->pages.lock);
+    bool left = atomic_compare_exchange_strong_explicit(
+        &slab->owner, &mine, 0, memory_order_seq_cst, memory_order_relaxed);
+    if (left) {
+        count_slab(lane, other, slab, -1);
+        make_slab(lane, bin, (freehold__span){slab->base, slab, false});
     }
-    count_slab(lane, other, slab, -1);
-    return make_slab(lane, bin, (freehold__span){slab->base, slab, false});
+    freehold__lock_drop(&lane->heap->pages.lock);
+    if (!left)
+        push_empty(lane, other, slab);
+    return left ? slab : NULL;
 }
 
 /* Free slots at which a full slab is worth lifting again. */
