@@ -617,6 +617,13 @@ void freehold_debug_deinit(freehold_debug *debug)
     memset(debug->state, 0, sizeof debug->state);
 }
 
+__attribute__((noinline)) static void call_user_writer(
+    freehold_debug_writer write_line, void *context, const live_block *block)
+{
+    freehold__text text = freehold__debug_leak_line(block);
+    write_line(context, text.bytes);
+}
+
 size_t freehold_debug_leaks(freehold_debug *debug, freehold_debug_writer write_line, void *context)
 {
     state *d = checked(debug, "freehold_debug_leaks");
@@ -625,8 +632,7 @@ size_t freehold_debug_leaks(freehold_debug *debug, freehold_debug_writer write_l
     size_t count = d->live.used;
     for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;) {
         live_block block = read_block(d, r);
-        freehold__text text = freehold__debug_leak_line(&block);
-        write_line(context, text.bytes);
+        call_user_writer(write_line, context, &block);
     }
     freehold__release(&held);
     return count;

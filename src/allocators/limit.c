@@ -82,7 +82,7 @@ static size_t live_of(const state *s)
     return (size_t)(atomic_load(&s->level) >> 1);
 }
 
-static freehold__cold void call_back(freehold_allocator *self, size_t live)
+static freehold__cold void call_user(freehold_allocator *self, size_t live)
 {
     state *s = state_of(self);
     freehold__lock_take(&s->lock);
@@ -128,7 +128,7 @@ static void settle(freehold_allocator *self, size_t gained, size_t lost, const v
     }
     raise_peak(s, live);
     if (freehold__unlikely(crossed))
-        call_back(self, live);
+        call_user(self, live);
 }
 
 /* ---- allocating and freeing ------------------------------------------------------------------ */

@@ -195,12 +195,17 @@ static bool is_constructed(const slab *b, size_t slot)
     return (b->constructed[slot / 64] >> (slot % 64) & 1) != 0;
 }
 
+__attribute__((noinline)) static void call_user_destroy(const state *s, const slab *b, size_t slot)
+{
+    s->kind.destroy(s->kind.context, freehold__slots_address(&b->slots, slot));
+}
+
 /* Destroys its objects and gives its memory back. Its record stays. */
 static void give_slab(state *s, slab *b)
 {
     for (size_t slot = 0; s->kind.destroy != NULL && slot < s->slots; slot++)
         if (is_constructed(b, slot))
-            s->kind.destroy(s->kind.context, freehold__slots_address(&b->slots, slot));
+            call_user_destroy(s, b, slot);
     freehold_free(s->backing, b->memory);
     freehold_free(s->backing, b);
 }
@@ -219,10 +224,15 @@ static slab *find_slab(state *s, size_t alignment)
     return b;
 }
 
+__attribute__((noinline)) static bool call_user_construct(
+    const state *s, const slab *b, size_t slot)
+{
+    return s->kind.construct(s->kind.context, freehold__slots_address(&b->slots, slot));
+}
+
 static bool construct(state *s, slab *b, size_t slot)
 {
-    if (s->kind.construct != NULL &&
-        !s->kind.construct(s->kind.context, freehold__slots_address(&b->slots, slot)))
+    if (s->kind.construct != NULL && !call_user_construct(s, b, slot))
         return false;
     b->constructed[slot / 64] = freehold__with_bit(b->constructed[slot / 64], slot);
     return true;

@@ -492,13 +492,20 @@ static bool next_site(state *s, size_t *place, freehold_trace_site *is)
     return found;
 }
 
+__attribute__((noinline)) static bool call_user_visitor(
+    bool (*visit)(void *context, const freehold_trace_site *site), void *context,
+    const freehold_trace_site *is)
+{
+    return visit(context, is);
+}
+
 bool freehold_trace_sites(freehold_trace *trace,
     bool (*visit)(void *context, const freehold_trace_site *site), void *context)
 {
     state *s = checked(trace, "freehold_trace_sites");
     freehold_trace_site is;
     for (size_t place = 0; next_site(s, &place, &is);)
-        if (!visit(context, &is))
+        if (!call_user_visitor(visit, context, &is))
             return false;
     return true;
 }
@@ -566,15 +573,18 @@ static freehold__text site_line(const freehold_trace_site *is)
     return text;
 }
 
+__attribute__((noinline)) static void call_user_writer(
+    void (*write_line)(void *context, const char *line), void *context, freehold__text text)
+{
+    write_line(context, text.bytes);
+}
+
 void freehold_trace_report(freehold_trace *trace,
     void (*write_line)(void *context, const char *line), void *context, size_t most, bool leaks)
 {
     state *s = checked(trace, "freehold_trace_report");
-    freehold__text text = head_line(s);
-    write_line(context, text.bytes);
+    call_user_writer(write_line, context, head_line(s));
     site last = {.key = 0};
-    while (most-- != 0 && (last = next_in_rank(s, &last, leaks)).key != 0) {
-        text = site_line(&last.is);
-        write_line(context, text.bytes);
-    }
+    while (most-- != 0 && (last = next_in_rank(s, &last, leaks)).key != 0)
+        call_user_writer(write_line, context, site_line(&last.is));
 }
