@@ -51,4 +51,11 @@ static inline bool freehold__aligned_request(size_t floor, size_t *alignment, si
     return *offset == 0;
 }
 
+/* Whether a refusal is one of freehold_statistics.failures: of those that are not, no other moment
+ * would change anything. */
+static inline bool freehold__is_failure(freehold_error error)
+{
+    return error == FREEHOLD_NO_MEMORY || error == FREEHOLD_LIMIT;
+}
+
 #endif

@@ -193,7 +193,7 @@ static void *allocate(state *s, size_t bytes, size_t alignment, size_t offset)
     if (freehold__unlikely(block == NULL))
         block = allocate_in_new_chunk(s, bytes, alignment, offset);
     if (freehold__unlikely(block == NULL)) {
-        s->failures++;
+        s->failures += s->backing != NULL;
         return NULL;
     }
     s->allocations++;

@@ -80,7 +80,7 @@ static void *budget_allocate(
         freehold__unlikely(!find(s, alignment, offset, self->alignment, &slot))) {
         if (s->wrong != NULL)
             freehold__allocator_says(self, FREEHOLD_INVALID);
-        s->failures++;
+        s->failures += s->wrong == NULL;
         return NULL;
     }
     void *block = take(s, slot, bytes);

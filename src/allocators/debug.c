@@ -237,10 +237,12 @@ static void *hold_whole(freehold_allocator *self, const char *function, const vo
 
 /* ---- allocating ------------------------------------------------------------------------------ */
 
-static freehold__cold void *refused(state *d)
+static freehold__cold void *refuse(freehold_allocator *self, freehold_error error)
 {
+    state *d = state_of(self);
+    freehold__allocator_says(self, error);
     freehold__lock_take(&d->lock);
-    d->counts.failures++;
+    d->counts.failures += freehold__is_failure(error);
     freehold__lock_drop(&d->lock);
     return NULL;
 }
@@ -268,15 +270,15 @@ __attribute__((noinline)) static void *debug_allocate(
     state *d = state_of(self);
     live_block block;
     check_thread(d, "freehold_alloc", self);
-    if (!freehold__debug_place(d, self, &block, bytes, alignment, offset, zeroed))
-        return refused(d);
+    freehold_error error = freehold__debug_place(d, &block, bytes, alignment, offset, zeroed);
+    if (error != FREEHOLD_OK)
+        return refuse(self, error);
     block.allocated = stack_here(d);
-    freehold_error error = put_on_record(d, &block);
+    error = put_on_record(d, &block);
     if (error == FREEHOLD_OK)
         return (void *)block.start;
     freehold__debug_unplace(d, &block);
-    freehold__allocator_says(self, error);
-    return refused(d);
+    return refuse(self, error);
 }
 
 /* ---- freeing --------------------------------------------------------------------------------- */

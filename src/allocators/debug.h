@@ -55,9 +55,9 @@ typedef struct freehold__debug {
 /* ---- places (debug_place.c) ------------------------------------------------------------------ */
 
 /* A place for a block, with its canaries written and everything but the stack set. The state is
- * only read. False: there is no memory. */
-bool freehold__debug_place(const freehold__debug *d, freehold_allocator *self,
-    freehold__debug_block *block, size_t bytes, size_t alignment, size_t offset, bool zeroed);
+ * only read. Otherwise why there is none. */
+freehold_error freehold__debug_place(const freehold__debug *d, freehold__debug_block *block,
+    size_t bytes, size_t alignment, size_t offset, bool zeroed);
 
 /* Gives it back. */
 void freehold__debug_unplace(const freehold__debug *d, const freehold__debug_block *block);

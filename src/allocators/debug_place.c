@@ -49,23 +49,21 @@ freehold__debug_damage freehold__debug_look(const freehold__debug_block *block)
 
 /* What is in front is a multiple of the alignment, so that the parent can place it: not every one
  * can do an offset. */
-static bool place_in_parent(const freehold__debug *d, freehold_allocator *self,
-    freehold__debug_block *block, size_t alignment, size_t offset, bool zeroed)
+static freehold_error place_in_parent(const freehold__debug *d, freehold__debug_block *block,
+    size_t alignment, size_t offset, bool zeroed)
 {
     size_t front, total;
     if (!freehold__round_up_checked(d->options.canary_bytes, alignment, &front) ||
         __builtin_add_overflow(front, block->bytes, &total) ||
-        __builtin_add_overflow(total, (size_t)d->options.canary_bytes, &total)) {
-        freehold__allocator_says(self, FREEHOLD_NO_MEMORY);
-        return false;
-    }
-    block->raw = freehold__wrap_allocate(self, d->parent, total, alignment, offset, zeroed);
+        __builtin_add_overflow(total, (size_t)d->options.canary_bytes, &total))
+        return FREEHOLD_NO_MEMORY;
+    block->raw = freehold__wrap_ask(d->parent, total, alignment, offset, zeroed);
     if (block->raw == NULL)
-        return false;
+        return freehold__wrap_reason(d->parent);
     block->raw_bytes = total;
     block->start = (uintptr_t)block->raw + front;
     block->before = block->behind = d->options.canary_bytes;
-    return true;
+    return FREEHOLD_OK;
 }
 
 bool freehold__debug_resize(const freehold__debug *d, freehold__debug_block *block, size_t bytes)
@@ -111,24 +109,24 @@ static void put_on_pages(const freehold__debug *d, freehold__debug_block *block,
     block->behind = at_most(end - block->start - block->bytes, page);
 }
 
-static bool place_on_pages(
+static freehold_error place_on_pages(
     const freehold__debug *d, freehold__debug_block *block, size_t alignment, size_t offset)
 {
     size_t page = freehold__port_page_size(), area;
     if (!area_of(block->bytes, alignment, offset, &area))
-        return false;
+        return FREEHOLD_NO_MEMORY;
     block->raw_bytes = area + 2 * page;
     block->raw = freehold__port_map(block->raw_bytes, page);
     if (block->raw == NULL)
-        return false;
+        return FREEHOLD_NO_MEMORY;
     uintptr_t first = (uintptr_t)block->raw + page;
     if (!freehold__port_guard(block->raw, page) ||
         !freehold__port_guard((void *)(first + area), page)) {
         freehold__port_unmap(block->raw, block->raw_bytes);
-        return false;
+        return FREEHOLD_NO_MEMORY;
     }
     put_on_pages(d, block, first, area, alignment, offset);
-    return true;
+    return FREEHOLD_OK;
 }
 
 bool freehold__debug_quarantine(const freehold__debug_block *block)
@@ -142,15 +140,15 @@ bool freehold__debug_quarantine(const freehold__debug_block *block)
 
 /* ---- either ---------------------------------------------------------------------------------- */
 
-bool freehold__debug_place(const freehold__debug *d, freehold_allocator *self,
-    freehold__debug_block *block, size_t bytes, size_t alignment, size_t offset, bool zeroed)
+freehold_error freehold__debug_place(const freehold__debug *d, freehold__debug_block *block,
+    size_t bytes, size_t alignment, size_t offset, bool zeroed)
 {
     *block = (freehold__debug_block){.bytes = bytes};
-    bool placed = d->options.pages ? place_on_pages(d, block, alignment, offset)
-                                   : place_in_parent(d, self, block, alignment, offset, zeroed);
-    if (placed)
+    freehold_error error = d->options.pages ? place_on_pages(d, block, alignment, offset)
+                                            : place_in_parent(d, block, alignment, offset, zeroed);
+    if (error == FREEHOLD_OK)
         write_canaries(block);
-    return placed;
+    return error;
 }
 
 void freehold__debug_unplace(const freehold__debug *d, const freehold__debug_block *block)

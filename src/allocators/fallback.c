@@ -32,8 +32,8 @@ static void *fallback_allocate(
     freehold_fallback *f = of(self);
     void *block = freehold__wrap_ask(f->primary, bytes, alignment, offset, zeroed);
     if (block == NULL)
-        block = freehold__wrap_allocate(self, f->secondary, bytes, alignment, offset, zeroed);
-    if (block == NULL)
+        block = freehold__wrap_ask(f->secondary, bytes, alignment, offset, zeroed);
+    if (block == NULL && freehold__is_failure(freehold__wrap_refused(self, f->secondary)))
         count(&f->failures);
     return block;
 }
@@ -59,10 +59,14 @@ static void *move(freehold_allocator *self, freehold_allocator *owner, void *blo
     freehold_fallback *f = of(self);
     freehold_allocator *other = owner == f->primary ? f->secondary : f->primary;
     size_t have = freehold_usable_size(owner, block);
-    void *moved = have != 0 ? freehold__wrap_allocate(self, other, bytes, self->alignment, 0, false)
-                            : NULL; /* the owner does not know what there is to copy */
-    if (moved == NULL) {
+    if (have == 0) { /* the owner does not know what there is to copy */
         count(&f->failures);
+        return NULL;
+    }
+    void *moved = freehold__wrap_ask(other, bytes, self->alignment, 0, false);
+    if (moved == NULL) {
+        if (freehold__is_failure(freehold__wrap_refused(self, other)))
+            count(&f->failures);
         return NULL;
     }
     memcpy(moved, block, have < bytes ? have : bytes);

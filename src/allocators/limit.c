@@ -63,16 +63,14 @@ static void discharge(state *s, size_t bytes)
 static freehold__cold void *refuse(freehold_allocator *self, freehold_error error)
 {
     freehold__allocator_says(self, error);
-    add(&state_of(self)->failures, 1);
+    add(&state_of(self)->failures, freehold__is_failure(error));
     return NULL;
 }
 
 /* The parent has refused. */
 static freehold__cold void *refused(freehold_allocator *self)
 {
-    freehold__wrap_refused(self, state_of(self)->parent);
-    add(&state_of(self)->failures, 1);
-    return NULL;
+    return refuse(self, freehold__wrap_reason(state_of(self)->parent));
 }
 
 /* ---- what is live, and the soft limit -------------------------------------------------------- */

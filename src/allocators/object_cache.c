@@ -278,9 +278,9 @@ static void *object_cache_allocate(
     slab *b = freehold__likely(error == FREEHOLD_OK) ? find_slab(s, alignment) : NULL;
     void *object = freehold__likely(b != NULL) ? take(s, b, bytes) : NULL;
     if (freehold__unlikely(object == NULL)) {
-        s->failures++;
-        if (error != FREEHOLD_OK)
-            freehold__allocator_says(self, error);
+        error = error != FREEHOLD_OK ? error : FREEHOLD_NO_MEMORY;
+        s->failures += freehold__is_failure(error);
+        freehold__allocator_says(self, error);
         return NULL;
     }
     return zeroed ? memset(object, 0, bytes) : object;

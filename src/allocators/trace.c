@@ -150,9 +150,9 @@ static void put_new(state *s, void *block, const freehold_trace_site *is, size_t
 static freehold__cold void *refused(freehold_allocator *self)
 {
     state *s = state_of(self);
-    freehold__wrap_refused(self, s->parent);
+    freehold_error error = freehold__wrap_refused(self, s->parent);
     freehold__lock_take(&s->lock);
-    s->counts.failures++;
+    s->counts.failures += freehold__is_failure(error);
     freehold__lock_drop(&s->lock);
     return NULL;
 }

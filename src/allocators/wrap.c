@@ -3,10 +3,17 @@
 
 #include <string.h>
 
-void freehold__wrap_refused(freehold_allocator *self, freehold_allocator *parent)
+freehold_error freehold__wrap_reason(freehold_allocator *parent)
 {
     freehold_error error = freehold_last_error(parent);
-    freehold__allocator_says(self, error != FREEHOLD_OK ? error : FREEHOLD_NO_MEMORY);
+    return error != FREEHOLD_OK ? error : FREEHOLD_NO_MEMORY;
+}
+
+freehold_error freehold__wrap_refused(freehold_allocator *self, freehold_allocator *parent)
+{
+    freehold_error error = freehold__wrap_reason(parent);
+    freehold__allocator_says(self, error);
+    return error;
 }
 
 void *freehold__wrap_ask(

@@ -8,8 +8,11 @@
 
 #include "allocators/allocator.h"
 
-/* The parent's reason for its last refusal becomes the one of this allocator. */
-void freehold__wrap_refused(freehold_allocator *self, freehold_allocator *parent);
+/* Why the parent has refused its last request. */
+freehold_error freehold__wrap_reason(freehold_allocator *parent);
+
+/* The same; it becomes the reason of this allocator. */
+freehold_error freehold__wrap_refused(freehold_allocator *self, freehold_allocator *parent);
 
 /* A block of the parent, for an allocate operation. */
 void *freehold__wrap_ask(
