@@ -77,6 +77,12 @@ static void write_block(const state *d, void *record, const live_block *block)
     memcpy(record, block, record_bytes(d));
 }
 
+/* With pages: of live blocks. */
+static size_t used_bytes(const state *d)
+{
+    return d->mapped_bytes - d->quarantine;
+}
+
 static void count_live(state *d, size_t gained, size_t lost)
 {
     d->counts.live_bytes += gained;
@@ -258,6 +264,8 @@ static freehold_error put_on_record(state *d, const live_block *block)
         d->counts.requested_bytes += block->bytes;
         d->counts.allocations++;
         d->mapped_bytes += d->options.pages ? block->raw_bytes : 0;
+        if (used_bytes(d) > d->counts.peak_bytes)
+            d->counts.peak_bytes = used_bytes(d);
         count_live(d, block->bytes, 0);
     }
     freehold__lock_drop(&d->lock);
@@ -419,7 +427,7 @@ static freehold_statistics debug_stats(freehold_allocator *self)
     check_thread(d, "freehold_stats", self);
     freehold__lock_take(&d->lock);
     freehold_statistics own = d->counts;
-    own.used_bytes = d->mapped_bytes - d->quarantine;
+    own.used_bytes = used_bytes(d);
     own.mapped_bytes = d->mapped_bytes;
     freehold__lock_drop(&d->lock);
     return d->options.pages ? own : freehold__wrap_stats(d->parent, own);
@@ -434,6 +442,7 @@ static void debug_reset_stats(freehold_allocator *self)
         .allocations = d->counts.allocations - d->counts.frees,
         .live_bytes = d->counts.live_bytes,
         .peak_live_bytes = d->counts.live_bytes,
+        .peak_bytes = used_bytes(d),
     };
     freehold__lock_drop(&d->lock);
 }
