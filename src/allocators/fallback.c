@@ -101,6 +101,14 @@ static void *fallback_base(freehold_allocator *self, const void *pointer)
     return base != NULL ? base : freehold_base(f->secondary, pointer);
 }
 
+/* One of them may not count it, which is a 0: then there is no sum. */
+static size_t peak_live(const freehold_statistics *a, const freehold_statistics *b)
+{
+    bool both = (a->peak_live_bytes != 0 || a->allocations == 0) &&
+                (b->peak_live_bytes != 0 || b->allocations == 0);
+    return both ? a->peak_live_bytes + b->peak_live_bytes : 0;
+}
+
 static freehold_statistics fallback_stats(freehold_allocator *self)
 {
     freehold_fallback *f = of(self);
@@ -113,7 +121,7 @@ static freehold_statistics fallback_stats(freehold_allocator *self)
             a.reallocations + b.reallocations + __atomic_load_n(&f->moves, __ATOMIC_RELAXED),
         .failures = __atomic_load_n(&f->failures, __ATOMIC_RELAXED),
         .live_bytes = a.live_bytes + b.live_bytes,
-        .peak_live_bytes = a.peak_live_bytes + b.peak_live_bytes,
+        .peak_live_bytes = peak_live(&a, &b),
         .used_bytes = a.used_bytes + b.used_bytes,
         .peak_bytes = a.peak_bytes + b.peak_bytes,
         .mapped_bytes = a.mapped_bytes + b.mapped_bytes,
