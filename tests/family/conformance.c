@@ -333,7 +333,7 @@ static void give(fixture *x, how_to_give how, size_t i)
         released = x->f->free_zeroed(x->a, b.at);
     else
         assert_null(x->f->remap(x->a, b.at, 0));
-    if (!x->row->is.no_usable)
+    if (!x->row->is.no_usable && !x->row->is.frees_late)
         assert_int_equal(released, b.usable);
     x->want.frees++;
     x->want.live_bytes -= b.usable;
@@ -425,13 +425,14 @@ static void agree(fixture *x)
         assert_true(all_bytes(x->blocks[i].at, x->blocks[i].fill, x->blocks[i].usable));
 }
 
-/* Ends it with what is live: nothing stays behind. */
+/* Ends it with what is live: nothing stays behind, but for what is its parent's. */
 static void end(fixture *x)
 {
     agree(x);
+    size_t below = x->row->is.ends_no_block ? freehold_stats(&x->under).live_bytes : 0;
     x->row->end(x->memory);
     x->row->end(NULL);
-    assert_int_equal(freehold_stats(&x->under).live_bytes, 0);
+    assert_int_equal(freehold_stats(&x->under).live_bytes, below);
     assert_null(freehold_check(&x->under));
     freehold_heap_deinit(&x->under);
     if (--begun == 0)
@@ -585,6 +586,13 @@ static bool is_aligned(const fixture *x, size_t alignment)
            alignment <= x->a->alignment;
 }
 
+/* A request that is granted if it can be; or else perhaps, by a row that is so by chance. */
+static void take_if(fixture *x, size_t bytes, size_t alignment, size_t offset, bool can)
+{
+    bool granted = take_aligned(x, ALIGNED, bytes, alignment, offset) != NULL;
+    assert_true(granted == can || (granted && x->row->is.by_chance));
+}
+
 /* T2: also the second block, and blocks that are used again. */
 static void alignments_are_kept(void **state)
 {
@@ -595,9 +603,7 @@ static void alignments_are_kept(void **state)
             if (!is_granted(x, some[i]))
                 continue;
             for (size_t k = 0; k < 3; k++) /* the offset is one modulo the alignment */
-                assert_int_equal(
-                    take_aligned(x, ALIGNED, some[i], alignment, k * alignment) != NULL,
-                    is_aligned(x, alignment));
+                take_if(x, some[i], alignment, k * alignment, is_aligned(x, alignment));
             agree(x);
             give_all(x);
         }
@@ -622,11 +628,11 @@ static void offsets_are_kept(void **state)
                 bool can = is_aligned(x, alignment) && rest % whole == 0 &&
                            (x->row->is.any_offset || rest == 0);
                 freehold_error before = x->f->last_error(x->a);
-                assert_int_equal(
-                    take_aligned(x, ALIGNED, some[i], alignment, offsets[k]) != NULL, can);
-                if (can)
+                size_t count = x->count;
+                take_if(x, some[i], alignment, offsets[k], can);
+                if (x->count != count)
                     assert_int_equal(x->f->last_error(x->a), before); /* only a refusal counts */
-                else if (rest % whole == 0 && is_aligned(x, alignment))
+                else if (rest % whole == 0 && is_aligned(x, alignment) && !x->row->is.by_chance)
                     assert_int_equal(x->f->last_error(x->a),
                         x->row->is.by_user ? FREEHOLD_NO_MEMORY : FREEHOLD_UNSUPPORTED);
             }
@@ -886,7 +892,7 @@ static void statistics_begin_anew(void **state)
     assert_true(now.peak_live_bytes == 0 || now.peak_live_bytes == live);
     if (!x->row->is.no_stats && now.used_bytes != 0)
         assert_true(now.peak_bytes >= now.used_bytes);
-    assert_int_equal(now.purged_bytes, 0);
+    assert_true(now.purged_bytes == 0 || x->row->is.parents_pages);
     must_take(x, PLAIN, 10);
     take(x, PLAIN, SIZE_MAX);
     give(x, FREED, 0);
@@ -1187,7 +1193,7 @@ static void the_fallback_helps(void **state)
         assert_true(freehold_owns(&spare, other) && all_bytes(other, 7, bytes < 100 ? bytes : 100));
         unsigned char *aligned = x->f->alloc_aligned(x->a, bytes, 64, 0);
         assert_true(freehold_owns(&spare, aligned) && (uintptr_t)aligned % 64 == 0);
-        x->want.failures += 2;
+        x->want.failures += is_aligned(x, 64) ? 2 : 1; /* what it cannot do is no failure */
         assert_int_equal(freehold_stats(&spare).live_bytes,
             freehold_usable_size(&spare, other) + freehold_usable_size(&spare, aligned));
         agree_in_statistics(x); /* they are the fallback's */
@@ -1322,14 +1328,20 @@ static void the_last_error_is_kept(void **state)
 
 /* ---- failures -------------------------------------------------------------------------------- */
 
+/* From one of the sizes to the next, in a test that goes through them over and over. */
+static size_t size_step(const fixture *x)
+{
+    return x->row->is.few_sizes ? 4 : 1;
+}
+
 /* Some of everything; what is refused is refused. */
 static void do_something(fixture *x)
 {
-    for (size_t i = 0; i < COUNT(sizes); i++)
+    for (size_t i = 0; i < COUNT(sizes); i += size_step(x))
         if (is_granted(x, sizes[i]))
             take(x, (how_to_take)(i % WAYS_TO_TAKE), sizes[i]);
     for (size_t i = 0; i < x->count; i += 2) {
-        size_t bytes = sizes[i % COUNT(sizes)] * 3;
+        size_t bytes = sizes[i * size_step(x) % COUNT(sizes)] * 3;
         if (is_granted(x, bytes))
             change(x, (how_to_change)(i / 2 % WAYS_TO_CHANGE), i, bytes);
     }
@@ -1354,7 +1366,7 @@ static void every_call_of_the_port_may_fail(void **state)
             freehold__fault_set(0, 0);
             agree(x);
             do_something(x); /* it goes on */
-            for (size_t i = 0; i < COUNT(sizes); i++)
+            for (size_t i = 0; i < COUNT(sizes); i += size_step(x))
                 if (is_granted(x, sizes[i]))
                     must_take(x, PLAIN, sizes[i]);
             end(x);
@@ -1444,7 +1456,8 @@ static void same_step(fixture *x, uint64_t from)
     if (below(30) == 0)
         bytes = impossible[below(COUNT(impossible))];
     size_t alignment = (size_t)1 << below(14), offset = below(4) ? 0 : below(200);
-    alignment += below(9) == 0;
+    most = x->row->is.same_aligned;
+    alignment = (most != 0 && alignment > most ? most : alignment) + (below(9) == 0);
     if (x->count == 0 || (what < 4 && x->count < 100))
         take_aligned(x, (how_to_take)below(WAYS_TO_TAKE), bytes, alignment, offset);
     else if (what < 7 && bytes != 0)

@@ -20,29 +20,86 @@ typedef struct row_limits {
     freehold_error beyond; /* why a request for more is refused; 0: memory is out */
     size_t fixed;          /* usable size of every block; 0: as asked for */
     size_t most_aligned;   /* the largest alignment; 0: any */
+    bool by_chance;  /* beyond that, and with offsets, it has a block that happens to be there, or
+                     * none */
     bool any_offset; /* offsets that are multiples of its alignment work, and not only of that asked
                       * for */
     size_t same_up_to; /* up to that size its answers depend on nothing but the calls; 0: always */
-    bool keeps;        /* a free gives no memory back for the next request */
-    bool no_usable;    /* knows no usable size: then it cannot move a block either */
-    bool no_base;      /* does not know its own blocks: owns, base, fallback */
-    bool no_walk;      /* cannot visit its blocks */
-    bool no_stats;     /* counts nothing */
-    bool no_resizes;   /* counts no resizes that the interface makes for it */
-    bool no_misuse;    /* reports no misuse of blocks */
-    bool by_user;          /* is written outside the library: its refusals are for want of memory */
-    bool no_trim;      /* keeps what is free until its end */
-    bool one_thread;   /* is for one thread at a time */
+    size_t same_aligned; /* likewise up to that alignment; 0: always */
+    bool frees_late;     /* a free returns what can be used again now, and not its usable size */
+    bool ends_no_block;  /* its blocks are its parent's, also after its end */
+    bool parents_pages;  /* its statistics of pages are its parent's, which has its own resets */
+    bool keeps;          /* a free gives no memory back for the next request */
+    bool no_usable;      /* knows no usable size: then it cannot move a block either */
+    bool no_base;        /* does not know its own blocks: owns, base, fallback */
+    bool no_walk;        /* cannot visit its blocks */
+    bool no_stats;       /* counts nothing */
+    bool no_resizes;     /* counts no resizes that the interface makes for it */
+    bool no_misuse;      /* reports no misuse of blocks */
+    bool by_user;        /* is written outside the library: its refusals are for want of memory */
+    bool no_trim;        /* keeps what is free until its end */
+    bool few_sizes;      /* is slow, or a heap for the most part: fewer sizes are tried when each
+                         * call of the port fails */
+    bool one_thread;     /* is for one thread at a time */
 } row_limits;
+
+/* A budget over the start of the buffer, with its words behind that. */
+#define ROW_SLOT   ((size_t)1024)
+#define ROW_SLOTS  ((size_t)4096)
+#define ROW_BUDGET (ROW_SLOT * ROW_SLOTS)
+
+static inline freehold_allocator *row_budget(freehold_budget *budget, void *buffer)
+{
+    uint64_t *words = (uint64_t *)(void *)((unsigned char *)buffer + ROW_BUDGET);
+    freehold_budget_init(
+        budget, buffer, ROW_BUDGET, ROW_SLOT, words, FREEHOLD_BITMAP_WORDS(ROW_SLOTS));
+    return &budget->base;
+}
+
+/* The same, for another allocator: the structure lies behind the words. */
+static inline freehold_allocator *row_inner_budget(void *buffer)
+{
+    return row_budget(
+        (freehold_budget *)(void *)((unsigned char *)buffer + 2 * ROW_BUDGET), buffer);
+}
 
 /* clang-format off */
 #define EACH_ROW(R)                                                                                \
     R(heap, heap, freehold_heap_init(a), .same_up_to = 524288)                                     \
-    R(heap_of_64, heap, freehold_heap_init_aligned(a, 64), .same_up_to = 524288)                   \
+    R(heap_of_64, heap, freehold_heap_init_aligned(a, 64),                                         \
+        .same_up_to = 524288, .few_sizes = true)                                                   \
+    R(arena, arena, freehold_arena_init(a, under),                                                 \
+        .any_offset = true, .same_up_to = 524288, .same_aligned = 16, .frees_late = true,          \
+        .keeps = true, .one_thread = true, .few_sizes = true)                                      \
+    R(budget, budget, row_budget(a, buffer),                                                       \
+        .largest = ROW_SLOT, .fixed = ROW_SLOT, .most_aligned = ROW_SLOT, .by_chance = true,       \
+        .no_trim = true, .one_thread = true)                                                       \
+    R(object_cache, object_cache,                                                                  \
+        freehold_object_cache_init(a, under, &(freehold_object_kind){.bytes = 1000}),              \
+        .largest = 1008, .fixed = 1008, .most_aligned = 16, .one_thread = true)                    \
+    R(debug, debug, freehold_debug_init(a, under, NULL, NULL),                                     \
+        .same_up_to = 500000, .parents_pages = true, .few_sizes = true)                            \
+    R(debug_pages, debug,                                                                          \
+        freehold_debug_init(a, NULL, NULL, &(freehold_debug_options){.pages = true}),              \
+        .any_offset = true, .keeps = true, .few_sizes = true)                                      \
+    R(fallback, fallback, freehold_fallback_init(a, row_inner_budget(buffer), under),              \
+        .by_chance = true, .same_up_to = 524288, .ends_no_block = true, .one_thread = true,        \
+        .few_sizes = true)                                                                         \
+    R(limit, limit, freehold_limit_init(a, under, (size_t)1 << 30),                                \
+        .beyond = FREEHOLD_LIMIT, .same_up_to = 524288, .ends_no_block = true, .parents_pages = true,\
+        .few_sizes = true)                                                                         \
+    R(locked, locked, freehold_locked_init(a, under),                                              \
+        .same_up_to = 524288, .ends_no_block = true, .few_sizes = true)                            \
+    R(locked_budget, locked, freehold_locked_init(a, row_inner_budget(buffer)),                    \
+        .largest = ROW_SLOT, .fixed = ROW_SLOT, .most_aligned = ROW_SLOT, .by_chance = true,       \
+        .ends_no_block = true, .no_trim = true)                                                    \
+    R(trace, trace, freehold_trace_init(a, under, NULL, NULL),                                     \
+        .same_up_to = 524288, .ends_no_block = true, .parents_pages = true, .few_sizes = true)     \
     R(checker, checker, freehold_checker_init(a, under),                                           \
-        .any_offset = true, .same_up_to = 524288, .one_thread = true, .by_user = true)                              \
+        .any_offset = true, .same_up_to = 524288, .one_thread = true, .by_user = true,             \
+        .few_sizes = true)                                                                         \
     R(least, least, freehold_least_init(a, under),                                                 \
-        .no_usable = true, .no_base = true, .no_walk = true, .no_stats = true, .no_trim = true, \
+        .no_usable = true, .no_base = true, .no_walk = true, .no_stats = true, .no_trim = true,    \
         .by_user = true)
 /* clang-format on */
 
