@@ -386,6 +386,11 @@ freehold__cold void freehold__heap_misuse(
 /* The size or alignment that was given for a live allocation is not one it can have. */
 freehold__cold void freehold__heap_mismatch(
     freehold__heap *heap, const char *function, const void *pointer, size_t bytes, size_t align);
+/* The same for large blocks alone. */
+freehold__cold void freehold__large_misuse(
+    freehold__large *large, const char *function, const void *pointer);
+freehold__cold void freehold__large_mismatch(
+    const char *function, const void *pointer, size_t bytes, freehold__large_block block);
 freehold__cold void freehold__heap_raced(freehold__slab *slab, unsigned slot);
 
 #endif

@@ -365,10 +365,8 @@ void freehold__heap_reset_peak(freehold__heap *heap)
 {
     freehold__lock_take(&heap->pages.lock);
     heap->pages.peak = heap->pages.used;
-    freehold__lock_take(&heap->pages.large.lock);
-    heap->pages.large.peak_bytes = heap->pages.large.live_bytes;
-    freehold__lock_drop(&heap->pages.large.lock);
     freehold__lock_drop(&heap->pages.lock);
+    freehold__large_reset_peak(&heap->pages.large);
 }
 
 void freehold__heap_release(freehold__heap *heap)

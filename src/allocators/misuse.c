@@ -125,14 +125,14 @@ static void add_large(freehold__text *text, freehold__large_block block)
 }
 
 static freehold_misuse explain_outside(
-    freehold__heap *heap, freehold__text *text, const void *pointer)
+    freehold__large *large, freehold__text *text, const void *pointer)
 {
-    if (freehold__large_interrupted(&heap->pages.large)) {
+    if (freehold__large_interrupted(large)) {
         freehold__text_add(text,
             "unsafe call: from a signal handler that has interrupted a call for a large block");
         return FREEHOLD_UNSAFE_CALL;
     }
-    freehold__large_block block = freehold__large_kept_at(&heap->pages.large, pointer);
+    freehold__large_block block = freehold__large_kept_at(large, pointer);
     if (block.base != 0 && block.base != (uintptr_t)pointer)
         return explain_no_allocation(text);
     if (block.base != 0) {
@@ -141,7 +141,7 @@ static freehold_misuse explain_outside(
         freehold__text_add(text, " bytes is already free");
         return FREEHOLD_DOUBLE_FREE;
     }
-    block = freehold__large_around(&heap->pages.large, pointer);
+    block = freehold__large_around(large, pointer);
     if (block.base == 0 || block.base == (uintptr_t)pointer)
         return explain_foreign(text);
     freehold_misuse kind = add_inside(text, (uintptr_t)pointer - block.base);
@@ -154,8 +154,40 @@ void freehold__heap_misuse(freehold__heap *heap, const char *function, const voi
     freehold__text text = freehold__report_begin(function, pointer);
     freehold_misuse kind = freehold__page_map_has((uintptr_t)pointer)
                                ? explain_in_section(heap, &text, (uintptr_t)pointer)
-                               : explain_outside(heap, &text, pointer);
+                               : explain_outside(&heap->pages.large, &text, pointer);
     freehold__report_end(&text, kind, function, pointer);
+}
+
+void freehold__large_misuse(freehold__large *large, const char *function, const void *pointer)
+{
+    freehold__text text = freehold__report_begin(function, pointer);
+    freehold_misuse kind = explain_outside(large, &text, pointer);
+    freehold__report_end(&text, kind, function, pointer);
+}
+
+static void add_mismatch(freehold__text *text, size_t bytes)
+{
+    freehold__text_add(text, "size mismatch: given ");
+    freehold__text_decimal(text, bytes);
+    freehold__text_add(text, ", but ");
+}
+
+static void add_size(freehold__text *text, uintptr_t base, size_t bytes)
+{
+    freehold__text_add(text, "the large block ");
+    freehold__text_hex(text, base);
+    freehold__text_add(text, " has ");
+    freehold__text_decimal(text, bytes);
+    freehold__text_add(text, " bytes");
+}
+
+void freehold__large_mismatch(
+    const char *function, const void *pointer, size_t bytes, freehold__large_block block)
+{
+    freehold__text text = freehold__report_begin(function, pointer);
+    add_mismatch(&text, bytes);
+    add_size(&text, block.base, block.bytes);
+    freehold__report_end(&text, FREEHOLD_SIZE_MISMATCH, function, pointer);
 }
 
 void freehold__heap_mismatch(
@@ -169,15 +201,9 @@ void freehold__heap_mismatch(
         freehold__report_end(&text, FREEHOLD_ALIGNMENT_MISMATCH, function, pointer);
         return;
     }
-    freehold__text_add(&text, "size mismatch: given ");
-    freehold__text_decimal(&text, bytes);
-    freehold__text_add(&text, ", but ");
+    add_mismatch(&text, bytes);
     if (found.slab == NULL) {
-        freehold__text_add(&text, "the large block ");
-        freehold__text_hex(&text, (uintptr_t)pointer);
-        freehold__text_add(&text, " has ");
-        freehold__text_decimal(&text, found.bytes);
-        freehold__text_add(&text, " bytes");
+        add_size(&text, (uintptr_t)pointer, found.bytes);
     } else {
         unsigned index = found.slab->index;
         add_slot(&text, found.slab, found.slot);

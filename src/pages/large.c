@@ -47,6 +47,13 @@ static void add_events(_Atomic uint64_t *events, uint64_t more)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
+static const freehold__large_block no_block = {.base = 0};
+
+static freehold__large_block block_of(uintptr_t base, size_t bytes)
+{
+    return (freehold__large_block){.base = base, .bytes = bytes};
+}
+
 static size_t home(const freehold__large *large, uintptr_t base)
 {
     /* Fibonacci hashing of the page number; the low bits of large addresses are all alike. */
@@ -66,12 +73,12 @@ static freehold__large_block *find(const freehold__large *large, uintptr_t base)
     }
 }
 
-static void put(freehold__large *large, uintptr_t base, size_t bytes)
+static void put(freehold__large *large, freehold__large_block block)
 {
-    size_t i = home(large, base);
+    size_t i = home(large, block.base);
     while (large->table[i].base != 0)
         i = (i + 1) & (large->capacity - 1);
-    large->table[i] = (freehold__large_block){base, bytes};
+    large->table[i] = block;
     large->count++;
 }
 
@@ -145,7 +152,7 @@ static bool reserve_entry(freehold__large *large)
         large->kept[i] = old.kept[i];
     for (size_t i = 0; i < old.capacity; i++)
         if (old.table[i].base != 0)
-            put(large, old.table[i].base, old.table[i].bytes);
+            put(large, old.table[i]);
     large->count = count;
     if (old.kept != NULL)
         table_unmap(old.kept, old.capacity);
@@ -187,7 +194,8 @@ static size_t kept_cut(freehold__large *large, unsigned index, size_t bytes, siz
 {
     kept_block *k = &large->kept[index];
     size_t taken = k->bytes, rest = taken - bytes;
-    if (rest < bytes / 8 || (rest < whole / 8 && rest < FREEHOLD__LARGE_REST)) {
+    bool goes_along = rest < bytes / 8 || (rest < whole / 8 && rest < FREEHOLD__LARGE_REST);
+    if (rest == 0 || (goes_along && !large->exact)) {
         kept_remove(large, index);
         return taken;
     }
@@ -232,7 +240,7 @@ static freehold__large_block keep(
     freehold__large *large, uintptr_t base, size_t bytes, uint32_t now)
 {
     kept_block block = {base, bytes, now};
-    freehold__large_block evicted = {0, 0};
+    freehold__large_block evicted = no_block;
     size_t largest = bytes;
     for (unsigned i = 0; i < large->kept_count;) {
         kept_block k = large->kept[i];
@@ -250,10 +258,10 @@ static freehold__large_block keep(
         }
     }
     if (block.bytes > FREEHOLD__LARGE_KEPT_MAX)
-        return (freehold__large_block){block.base, block.bytes};
+        return block_of(block.base, block.bytes);
     if (large->kept_count == FREEHOLD__LARGE_KEPT) {
         unsigned oldest = kept_oldest(large);
-        evicted = (freehold__large_block){large->kept[oldest].base, large->kept[oldest].bytes};
+        evicted = block_of(large->kept[oldest].base, large->kept[oldest].bytes);
         kept_remove(large, oldest);
     }
     large->kept[large->kept_count++] = block;
@@ -273,7 +281,7 @@ static bool take_expired(
         expired =
             all || (large->retain != FREEHOLD__RETAIN_NEVER && freehold__is_old(now, k->freed_at));
         if (expired) {
-            *result = (freehold__large_block){k->base, k->bytes};
+            *result = block_of(k->base, k->bytes);
             kept_remove(large, oldest);
             add_events(&large->purged_bytes, result->bytes);
         }
@@ -294,7 +302,7 @@ void freehold__large_retain(freehold__large *large, size_t live, uint32_t now, b
 /* Enters a block that is now the user's. Under the lock. */
 static void admit(freehold__large *large, freehold__large_block block)
 {
-    put(large, block.base, block.bytes);
+    put(large, block);
     count_live(large, block.bytes, 0);
     add_events(&large->allocations, 1);
 }
@@ -305,13 +313,13 @@ static void admit(freehold__large *large, freehold__large_block block)
  */
 static freehold__large_block take_to_resize(freehold__large *large, size_t bytes)
 {
-    freehold__large_block block = {0, 0};
+    freehold__large_block block = no_block;
     unsigned largest = 0;
     for (unsigned i = 1; i < large->kept_count; i++)
         if (large->kept[i].bytes > large->kept[largest].bytes)
             largest = i;
     if (large->kept_count != 0 && large->kept[largest].bytes >= bytes / 2) {
-        block = (freehold__large_block){large->kept[largest].base, large->kept[largest].bytes};
+        block = block_of(large->kept[largest].base, large->kept[largest].bytes);
         kept_remove(large, largest);
     }
     return block;
@@ -328,7 +336,7 @@ static freehold__large_block map_block(freehold__large_block old, size_t bytes, 
     }
     if (base == NULL)
         base = freehold__port_map(bytes, align);
-    return (freehold__large_block){(uintptr_t)base, bytes};
+    return block_of((uintptr_t)base, bytes);
 }
 
 /* What none of the kept blocks holds. The entry is promised meanwhile. */
@@ -350,7 +358,7 @@ void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, 
     if (!freehold__round_up_checked(bytes, page, &mapped) || mapped > PTRDIFF_MAX)
         return NULL;
 
-    freehold__large_block block = {0, 0}, old = {0, 0};
+    freehold__large_block block = no_block, old = no_block;
     take(large);
     bool reserved = reserve_entry(large);
     bool kept = reserved && take_kept(large, mapped, align, &block);
@@ -367,7 +375,7 @@ void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, 
     return kept || !reserved ? (void *)block.base : alloc_mapped(large, old, mapped, align);
 }
 
-size_t freehold__large_free(freehold__large *large, void *base, uint32_t now)
+static size_t free_block(freehold__large *large, void *base, bool may_keep, uint32_t now)
 {
     take(large);
     freehold__large_block *found = find(large, (uintptr_t)base);
@@ -380,8 +388,8 @@ size_t freehold__large_free(freehold__large *large, void *base, uint32_t now)
     count_change(large);
     count_live(large, 0, bytes);
     add_events(&large->frees, 1);
-    freehold__large_block evicted = {(uintptr_t)base, bytes};
-    if (large->retain != FREEHOLD__RETAIN_IMMEDIATE)
+    freehold__large_block evicted = block_of((uintptr_t)base, bytes);
+    if (may_keep && large->retain != FREEHOLD__RETAIN_IMMEDIATE)
         evicted = keep(large, (uintptr_t)base, bytes, now);
     drop(large);
     if (evicted.base != 0)
@@ -389,13 +397,37 @@ size_t freehold__large_free(freehold__large *large, void *base, uint32_t now)
     return bytes;
 }
 
-size_t freehold__large_size(freehold__large *large, const void *base)
+size_t freehold__large_free(freehold__large *large, void *base, uint32_t now)
+{
+    return free_block(large, base, true, now);
+}
+
+size_t freehold__large_discard(freehold__large *large, void *base)
+{
+    return free_block(large, base, false, 0);
+}
+
+freehold__large_block freehold__large_at(freehold__large *large, const void *base)
 {
     take(large);
     const freehold__large_block *found = base != NULL ? find(large, (uintptr_t)base) : NULL;
-    size_t bytes = found != NULL ? found->bytes : 0;
+    freehold__large_block block = found != NULL ? *found : no_block;
     drop(large);
-    return bytes;
+    return block;
+}
+
+void freehold__large_mark(freehold__large *large, void *base, bool marked)
+{
+    take(large);
+    freehold__large_block *found = find(large, (uintptr_t)base);
+    if (found != NULL)
+        found->marked = marked;
+    drop(large);
+}
+
+size_t freehold__large_size(freehold__large *large, const void *base)
+{
+    return freehold__large_at(large, base).bytes;
 }
 
 /*
@@ -412,7 +444,8 @@ static size_t growth_target(size_t old_bytes, size_t bytes)
  * lock. */
 static bool grow_found(freehold__large *large, freehold__large_block *found, size_t exact)
 {
-    size_t old = found->bytes, room = freehold__round_up(exact / 16, freehold__port_page_size());
+    size_t old = found->bytes, page = freehold__port_page_size();
+    size_t room = large->exact ? 0 : freehold__round_up(exact / 16, page);
     size_t more = take_behind(large, found, exact - old + room);
     if (more == 0)
         more = take_behind(large, found, exact - old);
@@ -430,7 +463,7 @@ static void *resize_found(freehold__large *large, freehold__large_block *found, 
     size_t page = freehold__port_page_size(), old = found->bytes;
     if (exact > old && grow_found(large, found, exact))
         return (void *)found->base;
-    size_t bytes = freehold__round_up(growth_target(old, exact), page);
+    size_t bytes = large->exact ? exact : freehold__round_up(growth_target(old, exact), page);
     void *moved = freehold__port_remap((void *)found->base, old, bytes);
     if (moved == NULL && bytes != exact) {
         bytes = exact;
@@ -442,7 +475,7 @@ static void *resize_found(freehold__large *large, freehold__large_block *found, 
         large->frees += elsewhere;
         take_out(large, found);
         count_change(large);
-        put(large, (uintptr_t)moved, bytes);
+        put(large, block_of((uintptr_t)moved, bytes));
         count_live(large, bytes, old);
     }
     return moved;
@@ -489,7 +522,7 @@ bool freehold__large_resize_in_place(freehold__large *large, void *base, size_t 
 
 freehold__large_block freehold__large_around(freehold__large *large, const void *address)
 {
-    freehold__large_block result = {0, 0};
+    freehold__large_block result = no_block;
     take(large);
     for (size_t i = 0; i < large->capacity; i++) {
         const freehold__large_block *b = &large->table[i];
@@ -502,13 +535,20 @@ freehold__large_block freehold__large_around(freehold__large *large, const void 
 
 freehold__large_block freehold__large_kept_at(freehold__large *large, const void *address)
 {
-    freehold__large_block result = {0, 0};
+    freehold__large_block result = no_block;
     take(large);
     for (unsigned i = 0; i < large->kept_count; i++)
         if ((uintptr_t)address - large->kept[i].base < large->kept[i].bytes)
-            result = (freehold__large_block){large->kept[i].base, large->kept[i].bytes};
+            result = block_of(large->kept[i].base, large->kept[i].bytes);
     drop(large);
     return result;
+}
+
+void freehold__large_reset_peak(freehold__large *large)
+{
+    take(large);
+    large->peak_bytes = large->live_bytes;
+    drop(large);
 }
 
 void freehold__large_walk(

@@ -27,6 +27,7 @@
 typedef struct freehold__large_block {
     uintptr_t base; /* 0: no block */
     size_t bytes;   /* as mapped: a multiple of the page size; what the user may write */
+    bool marked;    /* by the owner: it must do something before the block may be kept */
 } freehold__large_block;
 
 typedef struct freehold__large {
@@ -38,6 +39,7 @@ typedef struct freehold__large {
     struct freehold__large_kept *kept; /* FREEHOLD__LARGE_KEPT entries, before the table */
     unsigned kept_count;
     freehold__retain retain;
+    bool exact; /* constant: no block is a page longer than it was asked for */
     _Atomic size_t live_bytes, kept_bytes, peak_bytes;
     _Atomic uint64_t allocations, frees, purged_bytes;
     _Atomic uint64_t changes; /* of live blocks: how often one has ended, or got another size */
@@ -59,6 +61,15 @@ void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, 
 
 /* Bytes that were freed; 0 when no large block starts there. `now`: the port's milliseconds. */
 size_t freehold__large_free(freehold__large *large, void *base, uint32_t now);
+
+/* The same, but the block is not kept. */
+size_t freehold__large_discard(freehold__large *large, void *base);
+
+/* The block that starts there; its base is 0 when none does. */
+freehold__large_block freehold__large_at(freehold__large *large, const void *base);
+
+/* Marks a live block, or takes its mark away; a resize forgets it. */
+void freehold__large_mark(freehold__large *large, void *base, bool marked);
 
 /* Size of the block that starts there; 0 when none does. */
 size_t freehold__large_size(freehold__large *large, const void *base);
@@ -93,6 +104,9 @@ bool freehold__large_interrupted(const freehold__large *large);
 /* For the report of a misuse: the live block, or the kept memory, that contains the address. */
 freehold__large_block freehold__large_around(freehold__large *large, const void *address);
 freehold__large_block freehold__large_kept_at(freehold__large *large, const void *address);
+
+/* The peak is what is live now. */
+void freehold__large_reset_peak(freehold__large *large);
 
 /* Calls visit for every live block, under the lock; visit must not call back. */
 void freehold__large_walk(

@@ -8,6 +8,7 @@ void freehold__real_unmap(void *base, size_t bytes);
 bool freehold__real_purge(void *base, size_t bytes);
 void *freehold__real_remap(void *base, size_t old_bytes, size_t new_bytes);
 bool freehold__real_guard(void *base, size_t bytes);
+bool freehold__real_protect(void *base, size_t bytes, freehold__protection protection);
 
 static _Atomic uint64_t calls, first_failing, failing_count, mapped;
 
@@ -64,4 +65,9 @@ void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes)
 bool freehold__port_guard(void *base, size_t bytes)
 {
     return !fails() && freehold__real_guard(base, bytes);
+}
+
+bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection)
+{
+    return !fails() && freehold__real_protect(base, bytes, protection);
 }

@@ -13,11 +13,12 @@
 #define FREEHOLD_FAULT 0
 #endif
 #if FREEHOLD_FAULT && !defined(FREEHOLD__FAULT_WRAPPER)
-#define freehold__port_map   freehold__real_map
-#define freehold__port_unmap freehold__real_unmap
-#define freehold__port_purge freehold__real_purge
-#define freehold__port_remap freehold__real_remap
-#define freehold__port_guard freehold__real_guard
+#define freehold__port_map     freehold__real_map
+#define freehold__port_unmap   freehold__real_unmap
+#define freehold__port_purge   freehold__real_purge
+#define freehold__port_remap   freehold__real_remap
+#define freehold__port_guard   freehold__real_guard
+#define freehold__port_protect freehold__real_protect
 #endif
 
 /* The calls `first` to `first + count - 1` from now on fail; first is 1 for the next one, 0 for

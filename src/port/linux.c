@@ -122,6 +122,17 @@ bool freehold__port_guard(void *base, size_t bytes)
     return done;
 }
 
+bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection)
+{
+    static const int flags[] = {[FREEHOLD__PROTECT_NONE] = PROT_NONE,
+        [FREEHOLD__PROTECT_READ] = PROT_READ,
+        [FREEHOLD__PROTECT_READ_WRITE] = PROT_READ | PROT_WRITE};
+    int saved = errno;
+    bool done = mprotect(base, bytes, flags[protection]) == 0;
+    errno = saved;
+    return done;
+}
+
 uint32_t freehold__port_milliseconds(void)
 {
     struct timespec now;

@@ -46,6 +46,14 @@ void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes);
  * */
 bool freehold__port_guard(void *base, size_t bytes);
 
+/* What may be done with a range, contents kept. False: the system refuses, perhaps halfway. */
+typedef enum freehold__protection {
+    FREEHOLD__PROTECT_NONE,
+    FREEHOLD__PROTECT_READ,
+    FREEHOLD__PROTECT_READ_WRITE
+} freehold__protection;
+bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection);
+
 /* A clock that never goes back, in milliseconds; a few of them coarse. Differences wrap correctly.
  * */
 uint32_t freehold__port_milliseconds(void);
