@@ -15,6 +15,7 @@
 #include "freehold/limit.h"
 #include "freehold/locked.h"
 #include "freehold/object_cache.h"
+#include "freehold/page.h"
 #include "freehold/trace.h"
 
 #endif

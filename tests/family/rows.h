@@ -95,6 +95,8 @@ static inline freehold_allocator *row_inner_budget(void *buffer)
         .ends_no_block = true, .no_trim = true)                                                    \
     R(trace, trace, freehold_trace_init(a, under, NULL, NULL),                                     \
         .same_up_to = 524288, .ends_no_block = true, .parents_pages = true, .few_sizes = true)     \
+    R(page, page, freehold_page_init(a), .same_up_to = 1, .few_sizes = true)                       \
+    R(page_of_64k, page, freehold_page_init_aligned(a, 65536), .same_up_to = 1, .few_sizes = true) \
     R(checker, checker, freehold_checker_init(a, under),                                           \
         .any_offset = true, .same_up_to = 524288, .one_thread = true, .by_user = true,             \
         .few_sizes = true)                                                                         \
