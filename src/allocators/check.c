@@ -61,7 +61,8 @@ static void check_slab(void *context, uintptr_t base, void *descriptor)
         return;
     }
     bool pending = (slab->owner & FREEHOLD__PENDING) != 0;
-    t->wrong = freehold__slab_check(slab);
+    unsigned index = slab->index < FREEHOLD__CLASSES ? slab->index : 0;
+    t->wrong = freehold__slab_check(slab, freehold__heap_class(t->heap, index));
     if (t->wrong == NULL && !pending && freehold__slab_any_remote(slab, &slot))
         t->wrong = "heap: slots were freed by other threads, and their owner has no notice";
     if (t->wrong != NULL)
@@ -120,7 +121,8 @@ static const char *check_bin(
 {
     size_t partial = 0, empty = 0;
     const freehold__slab *last;
-    if (bin->index != bin - lane->bin || bin->size != freehold__size_classes[bin->index].size)
+    if (bin->index != bin - lane->bin ||
+        bin->size != freehold__heap_class(t->heap, bin->index)->size)
         return "lane: a bin is not that of its class";
     const char *wrong = check_list(lane, bin, bin->first, FREEHOLD__SLAB_PARTIAL, &partial, &last);
     if (wrong == NULL && bin->last != last)
@@ -138,7 +140,7 @@ static const char *check_bin(
     t->active += bin->active != NULL;
     t->partial += partial;
     t->empty += empty;
-    *empty_bytes += empty * freehold__size_classes[bin->index].granules * FREEHOLD__GRANULE;
+    *empty_bytes += empty * freehold__heap_class(t->heap, bin->index)->granules * FREEHOLD__GRANULE;
     return wrong;
 }
 

@@ -211,8 +211,9 @@ static bool release(freehold__lane *lane, freehold__bin *bin, freehold__slab *sl
 /* A span becomes a slab of the bin's class. */
 static freehold__slab *make_slab(freehold__lane *lane, freehold__bin *bin, freehold__span span)
 {
+    const freehold__size_class *class = freehold__heap_class(lane->heap, bin->index);
     freehold__slab *slab = span.descriptor;
-    freehold__slab_init(slab, span.base, bin->index, span.zeroed);
+    freehold__slab_init(slab, span.base, class, bin->index, span.zeroed);
     slab->state = FREEHOLD__SLAB_FULL;
     /* A store, not an exchange: it wipes a stale freer's PENDING, for which there is no notice.
      * Then look: a bit of a double free that raced with the release is either seen here or brings a
@@ -228,7 +229,7 @@ static freehold__slab *make_slab(freehold__lane *lane, freehold__bin *bin, freeh
 
 static freehold__slab *new_slab(freehold__lane *lane, freehold__bin *bin)
 {
-    size_t granules = freehold__size_classes[bin->index].granules;
+    size_t granules = freehold__heap_class(lane->heap, bin->index)->granules;
     freehold__span span = freehold__pages_take(&lane->heap->pages, (unsigned)granules);
     return span.base != 0 ? make_slab(lane, bin, span) : NULL;
 }
@@ -255,6 +256,8 @@ static freehold__bin *with_empty(freehold__lane *lane, const freehold__bin *bin)
  */
 static freehold__slab *convert_empty(freehold__lane *lane, freehold__bin *bin)
 {
+    if (lane->heap->own_class != NULL)
+        return NULL; /* there is no other class */
     bool few =
         freehold__size_classes[bin->index].slots < MANY_SLOTS; /* else the way is shared by many */
     freehold__bin *other = few && lane->empty_bytes != 0 ? with_empty(lane, bin) : NULL;

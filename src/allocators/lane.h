@@ -72,7 +72,16 @@ typedef struct freehold__heap {
     freehold__lane *cursor;   /* the lane that it looks at next */
     _Atomic uint32_t parked_count, lane_count;
     _Atomic uint32_t looked_at; /* when retention last looked */
+    /* Constant: the class of all its slots (freehold/slab.h), which has the index 0; NULL: the usual
+     * ones. */
+    const freehold__size_class *own_class;
 } freehold__heap;
+
+static inline const freehold__size_class *freehold__heap_class(
+    const freehold__heap *heap, unsigned index)
+{
+    return heap->own_class != NULL ? heap->own_class : &freehold__size_classes[index];
+}
 
 /*
  * What a thread has before its first allocation, and after its last one, when its lane has gone:

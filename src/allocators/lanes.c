@@ -17,7 +17,7 @@ static void lane_init(freehold__lane *lane, freehold__heap *heap)
     lane->heap = heap;
     for (unsigned i = 0; i < FREEHOLD__CLASSES; i++) {
         lane->bin[i].cur = &freehold__no_word;
-        lane->bin[i].size = freehold__size_classes[i].size;
+        lane->bin[i].size = freehold__heap_class(heap, i)->size;
         lane->bin[i].index = (uint8_t)i;
     }
     lane->direct[0] = &lane->bin[0]; /* malloc(0) is a unique pointer */

@@ -14,9 +14,9 @@ static uint64_t slots_below(unsigned w, unsigned limit)
     return limit <= w * 64 ? 0 : freehold__low_bits(limit - w * 64);
 }
 
-void freehold__slab_init(freehold__slab *slab, uintptr_t base, unsigned index, bool zeroed)
+void freehold__slab_init(freehold__slab *slab, uintptr_t base, const freehold__size_class *class,
+    unsigned index, bool zeroed)
 {
-    const freehold__size_class *class = &freehold__size_classes[index];
     slab->base = base;
     slab->reciprocal = class->reciprocal;
     slab->size = class->size;
@@ -273,11 +273,10 @@ void freehold__slab_set_purged(freehold__slab *slab, size_t page, size_t from, s
 
 /* ---- the validator --------------------------------------------------------------------------- */
 
-const char *freehold__slab_check(const freehold__slab *slab)
+const char *freehold__slab_check(const freehold__slab *slab, const freehold__size_class *class)
 {
     if (slab->index >= FREEHOLD__CLASSES)
         return "slab: no such size class";
-    const freehold__size_class *class = &freehold__size_classes[slab->index];
     if (slab->size != class->size || slab->slots != class->slots ||
         slab->reciprocal != class->reciprocal ||
         slab->bytes != (uint32_t) class->granules << FREEHOLD__GRANULE_SHIFT)

@@ -170,8 +170,10 @@ static inline freehold__place freehold__slab_place(const freehold__slab *slab, u
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
-/* Makes a span of its class into a slab with every slot free; `owner` is published last. */
-void freehold__slab_init(freehold__slab *slab, uintptr_t base, unsigned index, bool zeroed);
+/* Makes a span of its class into a slab with every slot free; `owner` is published last. The index
+ * is what its owner knows the class by. */
+void freehold__slab_init(freehold__slab *slab, uintptr_t base, const freehold__size_class *class,
+    unsigned index, bool zeroed);
 
 /* How many slots to open next: at least a page more, and half as many again; all when the span may
  * be resident anyway. */
@@ -292,6 +294,6 @@ bool freehold__slab_free_pages(
 void freehold__slab_set_purged(freehold__slab *slab, size_t page, size_t from, size_t to);
 
 /* The full validator: NULL, or what is wrong. The owner must be at rest. */
-const char *freehold__slab_check(const freehold__slab *slab);
+const char *freehold__slab_check(const freehold__slab *slab, const freehold__size_class *class);
 
 #endif

@@ -27,15 +27,20 @@ static int reserve(void **state)
     return 0;
 }
 
+static const char *check(void)
+{
+    return freehold__slab_check(&slab, &freehold__size_classes[slab.index]);
+}
+
 static void begin(unsigned index, bool zeroed)
 {
     memset(&slab, 0xee, sizeof slab); /* what an earlier span may have left */
     for (unsigned w = 0; w < FREEHOLD__SLAB_WORDS; w++)
         slab.remote[w] = 0; /* but remote bits: a slab is released without */
-    freehold__slab_init(&slab, span, index, zeroed);
+    freehold__slab_init(&slab, span, &freehold__size_classes[index], index, zeroed);
     slab.state = FREEHOLD__SLAB_ACTIVE;
     slab.owner = 0;
-    CHECK_SOUND(freehold__slab_check(&slab));
+    CHECK_SOUND(check());
 }
 
 static void fresh_slabs_are_all_free(void **state)
@@ -70,7 +75,7 @@ static unsigned how_many(shadow s)
 
 static void agree(void)
 {
-    CHECK_SOUND(freehold__slab_check(&slab));
+    CHECK_SOUND(check());
     CHECK(freehold__slab_count_freed(&slab) == how_many(FREED));
     CHECK(freehold__slab_lifted(&slab) == how_many(LIFTED));
     CHECK((unsigned)freehold__slab_used(&slab) == slab.slots - how_many(FREED));
@@ -172,9 +177,9 @@ static void used_is_counted_anew(void **state)
     unsigned count;
     freehold__slab_lift(&slab, slab.slots, &count);
     slab.countdown += 17; /* a free that was not counted, say */
-    assert_non_null(freehold__slab_check(&slab));
+    assert_non_null(check());
     assert_true(freehold__slab_recount(&slab));
-    assert_sound(freehold__slab_check(&slab));
+    assert_sound(check());
     assert_false(freehold__slab_recount(&slab));
 }
 
@@ -194,12 +199,12 @@ static void double_frees_are_found_by_the_merge(void **state)
         slab.remote[0] = 7; /* slot 0 is freed already; 1 and 2 are right */
         CHECK(!freehold__slab_collect(&slab, &slot));
         CHECK(slot == 0);
-        CHECK_SOUND(freehold__slab_check(&slab));
+        CHECK_SOUND(check());
         CHECK(freehold__slab_count_freed(&slab) == 3);
         slab.remote[(n - 1) / 64] = UINT64_C(1) << (n - 1) % 64; /* that one is lifted */
         CHECK(!freehold__slab_collect(&slab, &slot));
         CHECK(slot == n - 1);
-        CHECK_SOUND(freehold__slab_check(&slab));
+        CHECK_SOUND(check());
         CHECK(freehold__slab_lifted(&slab) == 1);
     }
 }
@@ -252,7 +257,7 @@ static void slabs_open_step_by_step(void **state)
                 /* What is lifted now was never used, what comes later neither: all of it reads
                  * zero. */
                 CHECK(slab.clean_from == before);
-                CHECK_SOUND(freehold__slab_check(&slab));
+                CHECK_SOUND(check());
                 for (unsigned w = 0; w < freehold__slab_words(&slab); w++)
                     freehold__word_set_lifted(&slab.word[w], 0); /* popped */
                 steps++;
@@ -390,7 +395,8 @@ static void spans_inside_a_large_page_are_left_alone(void **state)
     assert_true(freehold__slab_free_pages(&slab, 4096, false, &at, &from));
     at = 0;
     assert_false(freehold__slab_free_pages(&slab, 16384, false, &at, &from));
-    freehold__slab_init(&slab, span + 8192, 3, false); /* 32 KiB at a multiple of 8 */
+    freehold__slab_init(
+        &slab, span + 8192, &freehold__size_classes[3], 3, false); /* 32 KiB at a multiple of 8 */
     at = 0;
     assert_false(freehold__slab_free_pages(&slab, 16384, false, &at, &from));
 }
