@@ -579,6 +579,35 @@ static void *refill_and_pop(freehold__lane *lane, freehold__bin *bin)
     return filled ? freehold__bin_pop(bin) : NULL;
 }
 
+/* A full slab of a bin that has a free slot all the same: too few of them to be in the queue. */
+typedef struct search {
+    const freehold__lane *lane;
+    unsigned index;
+    freehold__slab *found;
+} search;
+
+static void look_at(void *context, uintptr_t base, void *descriptor)
+{
+    search *s = context;
+    freehold__slab *slab = descriptor;
+    (void)base;
+    if ((freehold__slab_owner(slab) & ~FREEHOLD__PENDING) == (uintptr_t)s->lane &&
+        slab->index == s->index && slab->state == FREEHOLD__SLAB_FULL &&
+        freehold__slab_free(slab) != 0)
+        s->found = slab;
+}
+
+static freehold__cold void *refill_from_full(freehold__lane *lane, freehold__bin *bin)
+{
+    search s = {lane, bin->index, NULL};
+    freehold__lane_enter(lane);
+    freehold__pages_walk(&lane->heap->pages, look_at, &s);
+    if (s.found != NULL)
+        activate(lane, bin, s.found);
+    freehold__lane_leave(lane);
+    return s.found != NULL ? freehold__bin_pop(bin) : NULL;
+}
+
 void *freehold__lane_refill(freehold__lane *lane, unsigned index)
 {
     freehold__bin *bin = &lane->bin[index];
@@ -586,6 +615,8 @@ void *freehold__lane_refill(freehold__lane *lane, unsigned index)
     /* Before it says no, everything that is free goes back: it may be free in another shape. */
     if (freehold__unlikely(slot == NULL) && freehold__heap_trim(lane->heap, lane))
         slot = refill_and_pop(lane, bin);
+    if (freehold__unlikely(slot == NULL))
+        slot = refill_from_full(lane, bin);
     return slot;
 }
 
