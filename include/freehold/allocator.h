@@ -54,6 +54,7 @@ typedef struct freehold_limit freehold_limit;               /* freehold/limit.h 
 typedef struct freehold_locked freehold_locked;             /* freehold/locked.h */
 typedef struct freehold_object_cache freehold_object_cache; /* freehold/object_cache.h */
 typedef struct freehold_page freehold_page;                 /* freehold/page.h */
+typedef struct freehold_slab freehold_slab;                 /* freehold/slab.h */
 typedef struct freehold_trace freehold_trace;               /* freehold/trace.h */
 
 /* What an allocator has counted: since it was initialised, or, where it says so, is now. */
@@ -214,7 +215,7 @@ FREEHOLD_API void freehold_misused(
     X(arena, argument)                                                                             \
     X(budget, argument) X(debug, argument) X(fallback, argument) X(heap, argument)                 \
         X(limit, argument) X(locked, argument) X(object_cache, argument) X(page, argument)         \
-            X(trace, argument)
+            X(slab, argument) X(trace, argument)
 
 #define FREEHOLD__DECLARE_ONE(T, result, name, parameters, arguments)                              \
     FREEHOLD_API result freehold_##T##_##name parameters;

@@ -97,6 +97,12 @@ static inline freehold_allocator *row_inner_budget(void *buffer)
         .same_up_to = 524288, .ends_no_block = true, .parents_pages = true, .few_sizes = true)     \
     R(page, page, freehold_page_init(a), .same_up_to = 1, .few_sizes = true)                       \
     R(page_of_64k, page, freehold_page_init_aligned(a, 65536), .same_up_to = 1, .few_sizes = true) \
+    R(slab, slab, freehold_slab_init(a, 100), .largest = 112, .beyond = FREEHOLD_UNSUPPORTED,      \
+        .fixed = 112, .most_aligned = 16)                                                          \
+    R(slab_of_5000, slab, freehold_slab_init_aligned(a, 5000, 1024), .largest = 5120,              \
+        .beyond = FREEHOLD_UNSUPPORTED, .fixed = 5120, .most_aligned = 1024)                       \
+    R(slab_of_600k, slab, freehold_slab_init(a, 600000), .largest = 602112,                        \
+        .beyond = FREEHOLD_UNSUPPORTED, .fixed = 602112, .most_aligned = 16)                       \
     R(checker, checker, freehold_checker_init(a, under),                                           \
         .any_offset = true, .same_up_to = 524288, .one_thread = true, .by_user = true,             \
         .few_sizes = true)                                                                         \
