@@ -153,6 +153,21 @@ static void what_is_kept_is_used_again(void **unused)
         assert_int_equal(freehold_free(&pages, between[i]), size);
 }
 
+/* Before a request is refused, what is kept goes back: there may be memory in another shape then. */
+static void what_is_kept_goes_back_before_a_refusal(void **unused)
+{
+    (void)unused;
+    freehold_free(&pages, freehold_alloc(&pages, 3 * size));
+    freehold__fault_set(1, 1);
+    char *block = freehold_alloc(&pages, 50 * size);
+    assert_non_null(block);
+    memset(block, 1, 50 * size);
+    assert_int_equal(freehold_stats(&pages).retained_bytes, 0);
+    freehold__fault_set(1, 1); /* nothing is kept now */
+    assert_null(freehold_alloc(&pages, 50 * size));
+    assert_int_equal(freehold_stats(&pages).failures, 1);
+}
+
 static void a_block_grows_into_what_is_kept_behind_it(void **unused)
 {
     (void)unused;
@@ -344,6 +359,7 @@ int main(void)
         TEST(the_page_size_can_be_asked_for),
         TEST(blocks_are_whole_pages),
         TEST(what_is_kept_is_used_again),
+        TEST(what_is_kept_goes_back_before_a_refusal),
         TEST(a_block_grows_into_what_is_kept_behind_it),
         TEST(protection_is_as_said),
         TEST(a_protected_block_is_usable_when_used_again),
