@@ -244,14 +244,20 @@ static bool limit_resize(freehold_allocator *self, void *block, size_t bytes)
     return resize(self, block, bytes, freehold_usable_size(parent, block));
 }
 
-/* A block has moved, and what it has now is charged, beside what it had. */
-static void *moved(freehold_allocator *self, void *block, size_t bytes, size_t old, size_t usable)
+/* A block that moves counts as a new one and a free. */
+static void count_move(state *s)
+{
+    add(&s->allocations, 1);
+    add(&s->frees, 1);
+}
+
+/* A block was remapped, and what it has now is charged, beside what it had. */
+static void *remapped(
+    freehold_allocator *self, void *block, size_t bytes, size_t old, size_t usable)
 {
     state *s = state_of(self);
     add(&s->requested, bytes);
     add(&s->reallocations, 1);
-    add(&s->allocations, 1);
-    add(&s->frees, 1);
     settle(self, usable, old, block);
     discharge(s, old);
     return block;
@@ -268,7 +274,9 @@ static void *move_in_parent(freehold_allocator *self, void *block, size_t bytes,
     }
     size_t usable = freehold_usable_size(s->parent, now);
     atomic_fetch_add(&s->charged, usable - 2 * bytes); /* it may wrap: what is meant is less */
-    return moved(self, now, bytes, old, usable);
+    if (now != block)                                  /* it may have grown where it is */
+        count_move(s);
+    return remapped(self, now, bytes, old, usable);
 }
 
 /* By allocating, copying and freeing, with a new block that is charged exactly. */
@@ -280,7 +288,8 @@ static void *move_by_copy(freehold_allocator *self, void *block, size_t bytes, s
         return NULL;
     memcpy(now, block, old < bytes ? old : bytes);
     freehold_free(state_of(self)->parent, block);
-    return moved(self, now, bytes, old, usable);
+    count_move(state_of(self));
+    return remapped(self, now, bytes, old, usable);
 }
 
 static void *remap(freehold_allocator *self, void *block, size_t bytes)
