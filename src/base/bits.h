@@ -12,9 +12,11 @@
 #define freehold__likely(x)   __builtin_expect(!!(x), 1)
 #define freehold__unlikely(x) __builtin_expect(!!(x), 0)
 #define freehold__cold        __attribute__((cold, noinline))
-/* A constant that every process reads: it lies with the variables that the loader writes, whose page is resident
- * anyway, and not in a window of the file of its own. */
-#define freehold__near __attribute__((section(".data.rel.ro")))
+/* A constant that every process reads: it lies with the variables that the loader writes, whose page
+ * is resident anyway, and not in a window of the file of its own. (The linker puts the section into
+ * .data.rel.ro. By that name itself it would be a conflict, when all is one unit under -flto, with
+ * constants that do have relocations.) */
+#define freehold__near __attribute__((section(".data.rel.ro.freehold")))
 /* A zero-filled variable that lies behind all others: large or seldom used, it must not come between those that
  * share a page. */
 #define freehold__aside __attribute__((common))
