@@ -211,11 +211,20 @@ FREEHOLD_API void freehold_misused(
     F(T, freehold_error, last_error, (freehold_##T * self), (FREEHOLD__SELF))
 
 /* The typed allocators: a new one is entered here, and nowhere else. */
-#define FREEHOLD__EACH_TYPE(X, argument)                                                           \
-    X(arena, argument)                                                                             \
-    X(budget, argument) X(debug, argument) X(fallback, argument) X(heap, argument)                 \
-        X(limit, argument) X(locked, argument) X(object_cache, argument) X(page, argument)         \
-            X(slab, argument) X(trace, argument)
+/* clang-format off */
+#define FREEHOLD__EACH_TYPE(X, argument) \
+    X(arena, argument) \
+    X(budget, argument) \
+    X(debug, argument) \
+    X(fallback, argument) \
+    X(heap, argument) \
+    X(limit, argument) \
+    X(locked, argument) \
+    X(object_cache, argument) \
+    X(page, argument) \
+    X(slab, argument) \
+    X(trace, argument)
+/* clang-format on */
 
 #define FREEHOLD__DECLARE_ONE(T, result, name, parameters, arguments)                              \
     FREEHOLD_API result freehold_##T##_##name parameters;
