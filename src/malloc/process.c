@@ -288,6 +288,9 @@ void freehold__free_remote(void *pointer, freehold__slab *slab, const char *func
             tell(slab, w, slots);
             return;
         }
+        /* Reported at once: tried again it could succeed, and free the slot's next block. */
+        freehold__heap_misuse(&freehold__process_heap, function, pointer);
+        return;
     }
     freehold__free_slow(pointer, function);
 }
