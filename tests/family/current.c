@@ -8,20 +8,12 @@
 
 #include <cmocka.h>
 
+#include "reports.h"
+
 #include "freehold/freehold.h"
 
 static freehold_heap heap[3];
 static freehold_allocator *first; /* what is current where nothing was pushed */
-static char text[400];
-static freehold_misuse kind;
-static jmp_buf back;
-
-static void handler(const freehold_report *report)
-{
-    snprintf(text, sizeof text, "%s", report->message);
-    kind = report->kind;
-    longjmp(back, 1);
-}
 
 static int setup(void **unused)
 {
@@ -70,36 +62,23 @@ static void pushed_ones_nest(void **unused)
     assert_ptr_equal(freehold_current(), first);
 }
 
-#define FATAL(what, statement, ...)                                                                \
-    do {                                                                                           \
-        char wanted_[400];                                                                         \
-        snprintf(wanted_, sizeof wanted_, __VA_ARGS__);                                            \
-        strcpy(text, "nothing was reported");                                                      \
-        freehold_set_fatal_handler(handler);                                                       \
-        if (setjmp(back) == 0) {                                                                   \
-            statement;                                                                             \
-        }                                                                                          \
-        assert_string_equal(text, wanted_);                                                        \
-        assert_int_equal(kind, what);                                                              \
-    } while (0)
-
 static void a_wrong_pop_is_fatal(void **unused)
 {
     (void)unused;
     const char *wrong = "wrong scope: not the last one that this thread has pushed";
     freehold_scope outer, inner;
     memset(&outer, 0, sizeof outer);
-    FATAL(FREEHOLD_WRONG_SCOPE, freehold_pop(&outer), "freehold: freehold_pop(%p): %s",
-        (void *)&outer, wrong);
+    FATAL(
+        FREEHOLD_WRONG_SCOPE, freehold_pop(&outer), "freehold_pop(%p): %s", (void *)&outer, wrong);
     freehold_push(&outer, &heap[0].base);
     freehold_push(&inner, &heap[1].base);
-    FATAL(FREEHOLD_WRONG_SCOPE, freehold_pop(&outer), "freehold: freehold_pop(%p): %s",
-        (void *)&outer, wrong);
-    FATAL(FREEHOLD_WRONG_SCOPE, freehold_pop(NULL), "freehold: freehold_pop(0x0): %s", wrong);
+    FATAL(
+        FREEHOLD_WRONG_SCOPE, freehold_pop(&outer), "freehold_pop(%p): %s", (void *)&outer, wrong);
+    FATAL(FREEHOLD_WRONG_SCOPE, freehold_pop(NULL), "freehold_pop(0x0): %s", wrong);
     assert_ptr_equal(freehold_current(), &heap[1].base); /* nothing has changed */
     freehold_pop(&inner);
-    FATAL(FREEHOLD_WRONG_SCOPE, freehold_pop(&inner), "freehold: freehold_pop(%p): %s",
-        (void *)&inner, wrong);
+    FATAL(
+        FREEHOLD_WRONG_SCOPE, freehold_pop(&inner), "freehold_pop(%p): %s", (void *)&inner, wrong);
     freehold_pop(&outer);
 }
 
@@ -109,10 +88,9 @@ static void what_is_no_allocator_is_not_pushed(void **unused)
     static freehold_heap none;
     freehold_scope scope;
     const char *wrong = "wrong type: not an initialised allocator";
-    FATAL(FREEHOLD_WRONG_TYPE, freehold_push(&scope, &none.base), "freehold: freehold_push(%p): %s",
+    FATAL(FREEHOLD_WRONG_TYPE, freehold_push(&scope, &none.base), "freehold_push(%p): %s",
         (void *)&none, wrong);
-    FATAL(FREEHOLD_WRONG_TYPE, freehold_push(&scope, NULL), "freehold: freehold_push(0x0): %s",
-        wrong);
+    FATAL(FREEHOLD_WRONG_TYPE, freehold_push(&scope, NULL), "freehold_push(0x0): %s", wrong);
     assert_ptr_equal(freehold_current(), first);
 }
 

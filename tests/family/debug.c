@@ -136,7 +136,7 @@ static void blocks_resize_in_place_with_the_parent(void **unused)
     assert_int_equal(block[49], 7);
     block[60] = 1;
     FATAL(FREEHOLD_OVERFLOW, freehold_resize(&debug, block, 61),
-        "freehold: freehold_resize(%p): overflow: offset 60 of the block of 60 bytes was written, "
+        "freehold_resize(%p): overflow: offset 60 of the block of 60 bytes was written, "
         "bytes 01; allocated at unknown",
         (void *)block);
     block[60] = (char)(unsigned char[]){0xC1, 0xD2, 0xE3, 0xF4}[(uintptr_t)(block + 60) % 4];
@@ -185,8 +185,7 @@ static void overflows_are_found(void **unused)
             memcpy(before, block + is->offset, strlen(is->bytes));
             memcpy(block + is->offset, is->bytes, strlen(is->bytes));
 #define FOUND(name, call)                                                                          \
-    FATAL(FREEHOLD_OVERFLOW, call, "freehold: " name "(%p): %s; allocated at unknown",             \
-        (void *)block, is->text)
+    FATAL(FREEHOLD_OVERFLOW, call, name "(%p): %s; allocated at unknown", (void *)block, is->text)
             FOUND("freehold_free", freehold_free(&debug, block));
             FOUND("freehold_free", freehold_free(base, block));
             FOUND("freehold_free_sized", freehold_free_sized(&debug, block, 100));
@@ -260,20 +259,20 @@ static void a_double_free_is_told_with_its_history(void **unused)
         block = mode == 0 ? allocate_here(100) : allocate_there(100);
         place = mode == 0 ? (void *)allocate_here : (void *)allocate_there;
         assert_ptr_not_equal(mode == 0 ? free_here(block) : free_there(block), NULL);
-        strcpy(fatal_text, "");
-        freehold_set_fatal_handler(fatal_handler);
-        if (setjmp(fatal_back) == 0)
+        strcpy(report_text, "");
+        freehold_set_fatal_handler(catch_report);
+        if (setjmp(report_back) == 0)
             free_again(block);
         freehold_set_fatal_handler(NULL);
         char wanted[200];
         snprintf(wanted, sizeof wanted,
             "freehold: freehold_free(%p): double free: the block of 100 bytes, allocated at 0x",
             block);
-        assert_memory_equal(fatal_text, wanted, strlen(wanted));
-        assert_int_equal(fatal_kind, FREEHOLD_DOUBLE_FREE);
-        assert_at(fatal_text, ", allocated at ", place);
-        assert_at(fatal_text, ", freed at ", mode == 0 ? (void *)free_here : (void *)free_there);
-        assert_at(fatal_text, ", freed again at ", (void *)free_again);
+        assert_memory_equal(report_text, wanted, strlen(wanted));
+        assert_int_equal(report_kind, FREEHOLD_DOUBLE_FREE);
+        assert_at(report_text, ", allocated at ", place);
+        assert_at(report_text, ", freed at ", mode == 0 ? (void *)free_here : (void *)free_there);
+        assert_at(report_text, ", freed again at ", (void *)free_again);
         end();
     }
 }
@@ -315,8 +314,8 @@ static void misuse_is_reported(void **unused)
         freehold_statistics before = freehold_stats(&debug);
         for (volatile size_t i = 0; i < COUNT(cases); i++) {
 #define EACH(name, typed, dynamic)                                                                 \
-    FATAL(cases[i].kind, typed, "freehold: " name "(%p): %s", cases[i].pointer, cases[i].text);    \
-    FATAL(cases[i].kind, dynamic, "freehold: " name "(%p): %s", cases[i].pointer, cases[i].text)
+    FATAL(cases[i].kind, typed, name "(%p): %s", cases[i].pointer, cases[i].text);                 \
+    FATAL(cases[i].kind, dynamic, name "(%p): %s", cases[i].pointer, cases[i].text)
             void *p = cases[i].pointer;
             EACH("freehold_free", freehold_free(&debug, p), freehold_free(base, p));
             EACH("freehold_free_sized", freehold_free_sized(&debug, p, 100),
@@ -329,7 +328,7 @@ static void misuse_is_reported(void **unused)
                 freehold_usable_size(base, p));
         }
         FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&debug, block, 99),
-            "freehold: freehold_free_sized(%p): size mismatch: given 99, but the block has 100 "
+            "freehold_free_sized(%p): size mismatch: given 99, but the block has 100 "
             "bytes, allocated at unknown",
             (void *)block);
         freehold_statistics after = freehold_stats(&debug);
@@ -337,23 +336,21 @@ static void misuse_is_reported(void **unused)
         assert_int_equal(freehold_free_sized(&debug, block, 100), 100);
         end();
         FATAL(FREEHOLD_WRONG_TYPE, freehold_free(base, block),
-            "freehold: freehold_free(%p): wrong type: the allocator was deinitialised",
-            (void *)base);
+            "freehold_free(%p): wrong type: the allocator was deinitialised", (void *)base);
     }
     freehold_debug zero;
     memset(&zero, 0, sizeof zero);
 #define NONE(name, call)                                                                           \
-    FATAL(FREEHOLD_WRONG_TYPE, call,                                                               \
-        "freehold: " name "(%p): wrong type: not an initialised debug", (void *)&zero)
+    FATAL(FREEHOLD_WRONG_TYPE, call, name "(%p): wrong type: not an initialised debug",            \
+        (void *)&zero)
     NONE("freehold_alloc", freehold_alloc(&zero, 1));
     NONE("freehold_debug_leaks", freehold_debug_leaks(&zero, write_line, &lines));
     NONE("freehold_debug_explain", freehold_debug_explain(&zero, &zero, write_line, &lines));
     NONE("freehold_debug_deinit", freehold_debug_deinit(&zero));
     FATAL(FREEHOLD_WRONG_TYPE, freehold_debug_init(&zero, &zero.base, NULL, NULL),
-        "freehold: freehold_debug_init(%p): wrong type: not an initialised allocator",
-        (void *)&zero);
+        "freehold_debug_init(%p): wrong type: not an initialised allocator", (void *)&zero);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_debug_init(&zero, NULL, NULL, NULL),
-        "freehold: freehold_debug_init(0x0): wrong type: not an initialised allocator");
+        "freehold_debug_init(0x0): wrong type: not an initialised allocator");
     freehold_debug_deinit(NULL);
 }
 
@@ -373,10 +370,10 @@ static void the_history_is_bounded(void **unused)
             freehold_free(&debug, block[i]);
         for (volatile size_t i = 0; i < 12; i++)
             FATAL(FREEHOLD_FOREIGN_POINTER, freehold_free(&debug, block[i]),
-                "freehold: freehold_free(%p): foreign pointer: not from this allocator", block[i]);
+                "freehold_free(%p): foreign pointer: not from this allocator", block[i]);
         for (volatile size_t i = 12; i < 20; i++)
             FATAL(FREEHOLD_DOUBLE_FREE, freehold_free(&debug, block[i]),
-                "freehold: freehold_free(%p): double free: the block of %zu bytes, allocated at "
+                "freehold_free(%p): double free: the block of %zu bytes, allocated at "
                 "unknown, freed at unknown, freed again at unknown",
                 block[i], 100 + i);
         end();
@@ -537,7 +534,7 @@ static void the_quarantine_is_bounded(void **unused)
     assert_int_equal(freehold_trim(&debug), 3 * page);
     assert_int_equal(freehold__fault_mapped(), mapped);
     FATAL(FREEHOLD_DOUBLE_FREE, freehold_free(&debug, large),
-        "freehold: freehold_free(%p): double free: the block of 100 bytes, allocated at unknown, "
+        "freehold_free(%p): double free: the block of 100 bytes, allocated at unknown, "
         "freed at unknown, freed again at unknown",
         (void *)large);
     end();
@@ -681,15 +678,15 @@ static void *call_from_elsewhere(void *block)
     char text[200] = "";
 #define CALL(name, pointer, call)                                                                  \
     do {                                                                                           \
-        freehold_set_fatal_handler(fatal_handler);                                                 \
-        if (setjmp(fatal_back) == 0) {                                                             \
+        freehold_set_fatal_handler(catch_report);                                                  \
+        if (setjmp(report_back) == 0) {                                                            \
             call;                                                                                  \
         }                                                                                          \
         snprintf(text, sizeof text,                                                                \
             "freehold: " name "(%p): wrong thread: only the one that initialised this allocator "  \
             "may use it",                                                                          \
             (void *)(pointer));                                                                    \
-        if (strcmp(fatal_text, text) != 0 || fatal_kind != FREEHOLD_WRONG_THREAD)                  \
+        if (strcmp(report_text, text) != 0 || report_kind != FREEHOLD_WRONG_THREAD)                \
             return name;                                                                           \
     } while (0)
     CALL("freehold_alloc", &debug, freehold_alloc(&debug, 10));

@@ -211,8 +211,8 @@ static void misuse_is_reported(void **unused)
     void *wrong[] = {&both, a + 16, b + 16};
     for (size_t i = 0; i < COUNT(wrong); i++) {
 #define EACH(name, typed, dynamic)                                                                 \
-    FATAL(FREEHOLD_FOREIGN_POINTER, typed, "freehold: " name "(%p): %s", wrong[i], foreign);       \
-    FATAL(FREEHOLD_FOREIGN_POINTER, dynamic, "freehold: " name "(%p): %s", wrong[i], foreign)
+    FATAL(FREEHOLD_FOREIGN_POINTER, typed, name "(%p): %s", wrong[i], foreign);                    \
+    FATAL(FREEHOLD_FOREIGN_POINTER, dynamic, name "(%p): %s", wrong[i], foreign)
         EACH("freehold_free", freehold_free(&both, wrong[i]), freehold_free(base, wrong[i]));
         EACH("freehold_resize", freehold_resize(&both, wrong[i], 10),
             freehold_resize(base, wrong[i], 10));
@@ -222,22 +222,20 @@ static void misuse_is_reported(void **unused)
             freehold_usable_size(base, wrong[i]));
     }
     FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&both, b, 101),
-        "freehold: freehold_free_sized(%p): size mismatch: given 101, but the block has 100 bytes",
+        "freehold_free_sized(%p): size mismatch: given 101, but the block has 100 bytes",
         (void *)b);
     freehold_free(&both, a);
     freehold_free(&both, b);
     memset(&zero, 0, sizeof zero);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_alloc(&zero, 1),
-        "freehold: freehold_alloc(%p): wrong type: not an initialised fallback", (void *)&zero);
+        "freehold_alloc(%p): wrong type: not an initialised fallback", (void *)&zero);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_fallback_deinit(&zero),
-        "freehold: freehold_fallback_deinit(%p): wrong type: not an initialised fallback",
-        (void *)&zero);
+        "freehold_fallback_deinit(%p): wrong type: not an initialised fallback", (void *)&zero);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_fallback_init(&zero, &first.base, &zero.base),
-        "freehold: freehold_fallback_init(%p): wrong type: not an initialised allocator",
-        (void *)&zero);
+        "freehold_fallback_init(%p): wrong type: not an initialised allocator", (void *)&zero);
     end(&both);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_free(base, a),
-        "freehold: freehold_free(%p): wrong type: the allocator was deinitialised", (void *)base);
+        "freehold_free(%p): wrong type: the allocator was deinitialised", (void *)base);
     freehold_fallback_deinit(NULL);
 }
 

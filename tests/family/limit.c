@@ -451,8 +451,8 @@ static void misuse_is_reported(void **unused)
     void *wrong[] = {&limit, block + 16, block + 1};
     for (size_t i = 0; i < COUNT(wrong); i++) {
 #define EACH(name, typed, dynamic)                                                                 \
-    FATAL(FREEHOLD_FOREIGN_POINTER, typed, "freehold: " name "(%p): %s", wrong[i], foreign);       \
-    FATAL(FREEHOLD_FOREIGN_POINTER, dynamic, "freehold: " name "(%p): %s", wrong[i], foreign)
+    FATAL(FREEHOLD_FOREIGN_POINTER, typed, name "(%p): %s", wrong[i], foreign);                    \
+    FATAL(FREEHOLD_FOREIGN_POINTER, dynamic, name "(%p): %s", wrong[i], foreign)
         EACH("freehold_free", freehold_free(&limit, wrong[i]), freehold_free(base, wrong[i]));
         EACH("freehold_resize", freehold_resize(&limit, wrong[i], 10),
             freehold_resize(base, wrong[i], 10));
@@ -462,37 +462,36 @@ static void misuse_is_reported(void **unused)
             freehold_usable_size(base, wrong[i]));
     }
     FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&limit, block, 101),
-        "freehold: freehold_free_sized(%p): size mismatch: given 101, but the block has 100 bytes",
+        "freehold_free_sized(%p): size mismatch: given 101, but the block has 100 bytes",
         (void *)block);
     assert_int_equal(freehold_stats(&limit).live_bytes, 100);
     assert_int_equal(below.live, 300);
     freehold_free(&limit, block);
-    FATAL(FREEHOLD_FOREIGN_POINTER, freehold_free(&limit, block), "freehold: freehold_free(%p): %s",
+    FATAL(FREEHOLD_FOREIGN_POINTER, freehold_free(&limit, block), "freehold_free(%p): %s",
         (void *)block, foreign);
     /* A block of the parent's other users: before anything is changed when nothing is live here. */
-    FATAL(FREEHOLD_FOREIGN_POINTER, freehold_free(&limit, direct),
-        "freehold: freehold_free(%p): %s", (void *)direct, foreign);
+    FATAL(FREEHOLD_FOREIGN_POINTER, freehold_free(&limit, direct), "freehold_free(%p): %s",
+        (void *)direct, foreign);
     FATAL(FREEHOLD_FOREIGN_POINTER, freehold_free_sized(base, direct, 200),
-        "freehold: freehold_free_sized(%p): %s", (void *)direct, foreign);
+        "freehold_free_sized(%p): %s", (void *)direct, foreign);
     assert_int_equal(below.live, 200);
     freehold_free(&below.base, direct);
 
     memset(&zero, 0, sizeof zero);
 #define NONE(name, call)                                                                           \
     FATAL(FREEHOLD_WRONG_TYPE, call,                                                               \
-        "freehold: " name "(%p): wrong type: not an initialised "                                  \
-        "limit",                                                                                   \
+        name "(%p): wrong type: not an initialised "                                               \
+             "limit",                                                                              \
         (void *)&zero)
     NONE("freehold_alloc", freehold_alloc(&zero, 1));
     NONE("freehold_limit_set_hard", freehold_limit_set_hard(&zero, 1));
     NONE("freehold_limit_set_soft", freehold_limit_set_soft(&zero, 1, NULL, NULL));
     NONE("freehold_limit_deinit", freehold_limit_deinit(&zero));
     FATAL(FREEHOLD_WRONG_TYPE, freehold_limit_init(&zero, &zero.base, 1),
-        "freehold: freehold_limit_init(%p): wrong type: not an initialised allocator",
-        (void *)&zero);
+        "freehold_limit_init(%p): wrong type: not an initialised allocator", (void *)&zero);
     end(&limit);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_alloc(base, 1),
-        "freehold: freehold_alloc(%p): wrong type: the allocator was deinitialised", (void *)base);
+        "freehold_alloc(%p): wrong type: the allocator was deinitialised", (void *)base);
     freehold_limit_deinit(NULL);
 }
 
@@ -503,7 +502,7 @@ static void more_freed_than_charged_is_reported(void **unused)
     start(&limit, 1000);
     void *block = freehold_alloc(&limit, 100), *direct = freehold_alloc(&below.base, 200);
     FATAL(FREEHOLD_FOREIGN_POINTER, freehold_free(&limit, direct),
-        "freehold: freehold_free(%p): foreign pointer: not from this allocator", direct);
+        "freehold_free(%p): foreign pointer: not from this allocator", direct);
     assert_int_equal(freehold_stats(&limit).live_bytes, 100);
     freehold_free(&limit, block);
     end(&limit);

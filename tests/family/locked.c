@@ -140,8 +140,8 @@ static void misuse_is_reported_without_the_lock(void **unused)
     void *wrong[] = {&outer, block + 16};
     for (size_t i = 0; i < COUNT(wrong); i++) {
 #define EACH(name, typed, dynamic)                                                                 \
-    FATAL(FREEHOLD_FOREIGN_POINTER, typed, "freehold: " name "(%p): %s", wrong[i], foreign);       \
-    FATAL(FREEHOLD_FOREIGN_POINTER, dynamic, "freehold: " name "(%p): %s", wrong[i], foreign)
+    FATAL(FREEHOLD_FOREIGN_POINTER, typed, name "(%p): %s", wrong[i], foreign);                    \
+    FATAL(FREEHOLD_FOREIGN_POINTER, dynamic, name "(%p): %s", wrong[i], foreign)
         EACH("freehold_free", freehold_free(&outer, wrong[i]), freehold_free(base, wrong[i]));
         EACH("freehold_resize", freehold_resize(&outer, wrong[i], 10),
             freehold_resize(base, wrong[i], 10));
@@ -151,7 +151,7 @@ static void misuse_is_reported_without_the_lock(void **unused)
             freehold_usable_size(base, wrong[i]));
     }
     FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&outer, block, 101),
-        "freehold: freehold_free_sized(%p): size mismatch: given 101, but the block has 100 bytes",
+        "freehold_free_sized(%p): size mismatch: given 101, but the block has 100 bytes",
         (void *)block);
     pthread_t thread; /* would wait for ever */
     assert_int_equal(pthread_create(&thread, NULL, other_thread, block), 0);
@@ -159,17 +159,14 @@ static void misuse_is_reported_without_the_lock(void **unused)
     assert_int_equal(below.live, 0);
     freehold_locked_deinit(&outer);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_alloc(&outer, 1),
-        "freehold: freehold_alloc(%p): wrong type: the allocator was deinitialised",
-        (void *)&outer);
+        "freehold_alloc(%p): wrong type: the allocator was deinitialised", (void *)&outer);
     memset(&outer, 0, sizeof outer);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_alloc(&outer, 1),
-        "freehold: freehold_alloc(%p): wrong type: not an initialised locked", (void *)&outer);
+        "freehold_alloc(%p): wrong type: not an initialised locked", (void *)&outer);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_locked_deinit(&outer),
-        "freehold: freehold_locked_deinit(%p): wrong type: not an initialised locked",
-        (void *)&outer);
+        "freehold_locked_deinit(%p): wrong type: not an initialised locked", (void *)&outer);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_locked_init(&outer, &outer.base),
-        "freehold: freehold_locked_init(%p): wrong type: not an initialised allocator",
-        (void *)&outer);
+        "freehold_locked_init(%p): wrong type: not an initialised allocator", (void *)&outer);
     freehold_locked_deinit(NULL);
     end();
 }

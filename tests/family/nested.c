@@ -110,15 +110,15 @@ static freehold_allocator *arena_begin(void)
         char begin_[300];                                                                          \
         snprintf(                                                                                  \
             begin_, sizeof begin_, "freehold: freehold_free(%p): %s", (void *)(pointer), details); \
-        strcpy(fatal_text, "nothing was reported");                                                \
-        freehold_set_fatal_handler(fatal_handler);                                                 \
-        if (setjmp(fatal_back) == 0) {                                                             \
+        strcpy(report_text, "nothing was reported");                                               \
+        freehold_set_fatal_handler(catch_report);                                                  \
+        if (setjmp(report_back) == 0) {                                                            \
             statement;                                                                             \
         }                                                                                          \
         freehold_set_fatal_handler(NULL);                                                          \
-        fatal_text[strlen(begin_)] = '\0';                                                         \
-        assert_string_equal(fatal_text, begin_);                                                   \
-        assert_int_equal(fatal_kind, what);                                                        \
+        report_text[strlen(begin_)] = '\0';                                                        \
+        assert_string_equal(report_text, begin_);                                                  \
+        assert_int_equal(report_kind, what);                                                       \
     } while (0)
 
 /* ---- a limit over debug over it -------------------------------------------------------------- */
@@ -302,7 +302,7 @@ static void misuse_goes_through_a_tower(void **unused)
         (void *)block);
     REPORTED(FREEHOLD_INTERIOR_POINTER, freehold_free(&t.locked, block + 32), block + 32, text);
     FATAL(FREEHOLD_FOREIGN_POINTER, freehold_free(&t.locked, &t),
-        "freehold: freehold_free(%p): foreign pointer: not from this allocator", (void *)&t);
+        "freehold_free(%p): foreign pointer: not from this allocator", (void *)&t);
     assert_int_equal(freehold_free(&t.locked, block), 100);
     tear_down(&t);
     freehold_heap_deinit(&heap);

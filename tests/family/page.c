@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "reports.h"
+
 #include "freehold/freehold.h"
 #include "port/fault.h"
 
@@ -18,31 +20,6 @@ static freehold_page pages;
 static size_t size; /* of a page */
 static uint64_t mapped;
 static int channel[2];
-static char text[400];
-static freehold_misuse kind;
-static jmp_buf back;
-
-static void handler(const freehold_report *report)
-{
-    snprintf(text, sizeof text, "%s", report->message);
-    kind = report->kind;
-    longjmp(back, 1);
-}
-
-/* The statement is reported as `what`, and with this text: the arguments are for its format. */
-#define FATAL(what, statement, ...)                                                                \
-    do {                                                                                           \
-        char wanted_[400];                                                                         \
-        snprintf(wanted_, sizeof wanted_, __VA_ARGS__);                                            \
-        strcpy(text, "nothing was reported");                                                      \
-        freehold_set_fatal_handler(handler);                                                       \
-        if (setjmp(back) == 0) {                                                                   \
-            statement;                                                                             \
-        }                                                                                          \
-        freehold_set_fatal_handler(NULL);                                                          \
-        assert_string_equal(text, wanted_);                                                        \
-        assert_int_equal(kind, what);                                                              \
-    } while (0)
 
 static int setup(void **unused)
 {
@@ -303,8 +280,8 @@ static void a_range_is_inside_one_block(void **unused)
     do {                                                                                           \
         char details[200];                                                                         \
         snprintf(details, sizeof details, __VA_ARGS__);                                            \
-        FATAL(what, protect(start, bytes, FREEHOLD_PROTECT_NONE),                                  \
-            "freehold: freehold_page_protect(%p): %s", (void *)(start), details);                  \
+        FATAL(what, protect(start, bytes, FREEHOLD_PROTECT_NONE), "freehold_page_protect(%p): %s", \
+            (void *)(start), details);                                                             \
         assert_true(writable(block) && writable(next) && writable(foreign));                       \
     } while (0)
     WRONG(FREEHOLD_FOREIGN_POINTER, &local, size, "foreign pointer: not from this allocator");
@@ -324,15 +301,14 @@ static void a_range_is_inside_one_block(void **unused)
         (void *)block, size);
     freehold_free(&pages, next);
     FATAL(FREEHOLD_DOUBLE_FREE, protect(next, size, FREEHOLD_PROTECT_NONE),
-        "freehold: freehold_page_protect(%p): double free: large block of %zu bytes is already "
+        "freehold_page_protect(%p): double free: large block of %zu bytes is already "
         "free",
         (void *)next, 4 * size);
     freehold_page_deinit(&other);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_page_protect(&other, block, size, FREEHOLD_PROTECT_NONE),
-        "freehold: freehold_page_protect(%p): wrong type: the allocator was deinitialised",
-        (void *)&other);
+        "freehold_page_protect(%p): wrong type: the allocator was deinitialised", (void *)&other);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_page_protect(NULL, block, size, FREEHOLD_PROTECT_NONE),
-        "freehold: freehold_page_protect(0x0): wrong type: not an initialised page");
+        "freehold_page_protect(0x0): wrong type: not an initialised page");
 }
 
 /* F4: the size is known to the page. */
@@ -343,13 +319,13 @@ static void a_given_size_is_exact(void **unused)
     const size_t wrong[] = {0, 1, 2 * size, 3 * size + 1, SIZE_MAX};
     for (volatile size_t i = 0; i < 5; i++)
         FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&pages, block, wrong[i]),
-            "freehold: freehold_free_sized(%p): size mismatch: given %zu, but the large block %p "
+            "freehold_free_sized(%p): size mismatch: given %zu, but the large block %p "
             "has %zu bytes",
             (void *)block, wrong[i], (void *)block, 3 * size);
     assert_int_equal(freehold_free_sized(&pages, block, 2 * size + 1), 3 * size);
     FATAL(FREEHOLD_DOUBLE_FREE, freehold_free(&pages, block),
-        "freehold: freehold_free(%p): double free: large block of %zu bytes is already free",
-        (void *)block, 3 * size);
+        "freehold_free(%p): double free: large block of %zu bytes is already free", (void *)block,
+        3 * size);
 }
 
 int main(void)

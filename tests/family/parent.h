@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "freehold/freehold.h"
+#include "reports.h"
 
 #define COUNT(array)  (sizeof(array) / sizeof *(array))
 #define PARENT_BLOCKS 4096
@@ -264,34 +265,6 @@ static inline void parent_end(parent *p)
     assert_false(p->met);
     freehold_allocator_deinit(&p->base);
 }
-
-/* ---- reports --------------------------------------------------------------------------------- */
-
-static char fatal_text[400];
-static freehold_misuse fatal_kind;
-static jmp_buf fatal_back;
-
-static inline void fatal_handler(const freehold_report *report)
-{
-    snprintf(fatal_text, sizeof fatal_text, "%s", report->message);
-    fatal_kind = report->kind;
-    longjmp(fatal_back, 1);
-}
-
-/* The statement is reported as `what`, and with this text: the arguments are for its format. */
-#define FATAL(what, statement, ...)                                                                \
-    do {                                                                                           \
-        char wanted_[400];                                                                         \
-        snprintf(wanted_, sizeof wanted_, __VA_ARGS__);                                            \
-        strcpy(fatal_text, "nothing was reported");                                                \
-        freehold_fatal_handler before_ = freehold_set_fatal_handler(fatal_handler);                \
-        if (setjmp(fatal_back) == 0) {                                                             \
-            statement;                                                                             \
-        }                                                                                          \
-        freehold_set_fatal_handler(before_);                                                       \
-        assert_string_equal(fatal_text, wanted_);                                                  \
-        assert_int_equal(fatal_kind, what);                                                        \
-    } while (0)
 
 /* Sizes that nothing can have (T1). */
 static const size_t impossible[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 16,

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "reports.h"
+
 #include "freehold/freehold.h"
 #include "port/fault.h"
 
@@ -18,31 +20,6 @@
 
 static freehold_slab slab;
 static uint64_t mapped;
-static char text[400];
-static freehold_misuse kind;
-static jmp_buf back;
-
-static void handler(const freehold_report *report)
-{
-    snprintf(text, sizeof text, "%s", report->message);
-    kind = report->kind;
-    longjmp(back, 1);
-}
-
-/* The statement is reported as `what`, and with this text: the arguments are for its format. */
-#define FATAL(what, statement, ...)                                                                \
-    do {                                                                                           \
-        char wanted_[400];                                                                         \
-        snprintf(wanted_, sizeof wanted_, __VA_ARGS__);                                            \
-        strcpy(text, "nothing was reported");                                                      \
-        freehold_set_fatal_handler(handler);                                                       \
-        if (setjmp(back) == 0) {                                                                   \
-            statement;                                                                             \
-        }                                                                                          \
-        freehold_set_fatal_handler(NULL);                                                          \
-        assert_string_equal(text, wanted_);                                                        \
-        assert_int_equal(kind, what);                                                              \
-    } while (0)
 
 static int setup(void **unused)
 {
@@ -211,28 +188,27 @@ static void misuse_names_the_slot(void **unused)
     char *first = freehold_alloc(&slab, 100), *second = freehold_alloc(&slab, 100);
     assert_ptr_equal(second, first + 112);
     FATAL(FREEHOLD_INTERIOR_POINTER, freehold_free(&slab, second + 16),
-        "freehold: freehold_free(%p): interior pointer: 16 bytes into slot 1 of 292, size 112, "
+        "freehold_free(%p): interior pointer: 16 bytes into slot 1 of 292, size 112, "
         "slab %p",
         (void *)(second + 16), (void *)first);
     freehold_free(&slab, second);
     FATAL(FREEHOLD_DOUBLE_FREE, freehold_free(&slab, second),
-        "freehold: freehold_free(%p): double free: slot 1 of 292, size 112, slab %p, is already "
+        "freehold_free(%p): double free: slot 1 of 292, size 112, slab %p, is already "
         "free",
         (void *)second, (void *)first);
     FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&slab, first, 113),
-        "freehold: freehold_free_sized(%p): size mismatch: given 113, but every slot of this slab "
+        "freehold_free_sized(%p): size mismatch: given 113, but every slot of this slab "
         "holds 1 to 112 bytes",
         (void *)first);
     FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&slab, first, 0),
-        "freehold: freehold_free_sized(%p): size mismatch: given 0, but every slot of this slab "
+        "freehold_free_sized(%p): size mismatch: given 0, but every slot of this slab "
         "holds 1 to 112 bytes",
         (void *)first);
     FATAL(FREEHOLD_WRONG_TYPE, freehold_slab_slot_size(NULL),
-        "freehold: freehold_slab_slot_size(0x0): wrong type: not an initialised slab");
+        "freehold_slab_slot_size(0x0): wrong type: not an initialised slab");
     end();
     FATAL(FREEHOLD_WRONG_TYPE, freehold_slab_slot_size(&slab),
-        "freehold: freehold_slab_slot_size(%p): wrong type: the allocator was deinitialised",
-        (void *)&slab);
+        "freehold_slab_slot_size(%p): wrong type: the allocator was deinitialised", (void *)&slab);
 }
 
 int main(void)

@@ -456,8 +456,8 @@ static void misuse_is_reported(void **unused)
     void *wrong[] = {&trace, block + 16};
     for (size_t i = 0; i < COUNT(wrong); i++) {
 #define EACH(name, typed, dynamic)                                                                 \
-    FATAL(FREEHOLD_FOREIGN_POINTER, typed, "freehold: " name "(%p): %s", wrong[i], foreign);       \
-    FATAL(FREEHOLD_FOREIGN_POINTER, dynamic, "freehold: " name "(%p): %s", wrong[i], foreign)
+    FATAL(FREEHOLD_FOREIGN_POINTER, typed, name "(%p): %s", wrong[i], foreign);                    \
+    FATAL(FREEHOLD_FOREIGN_POINTER, dynamic, name "(%p): %s", wrong[i], foreign)
         EACH("freehold_free", freehold_free(&trace, wrong[i]), freehold_free(base, wrong[i]));
         EACH("freehold_resize", freehold_resize(&trace, wrong[i], 10),
             freehold_resize(base, wrong[i], 10));
@@ -467,15 +467,15 @@ static void misuse_is_reported(void **unused)
             freehold_usable_size(base, wrong[i]));
     }
     FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&trace, block, 101),
-        "freehold: freehold_free_sized(%p): size mismatch: given 101, but the block has 100 bytes",
+        "freehold_free_sized(%p): size mismatch: given 101, but the block has 100 bytes",
         (void *)block);
     assert_site(site_of(typed_place, NULL), 1, 100, 1, 100); /* and nothing has changed */
     assert_int_equal(freehold_free_sized(&trace, block, 100), 100);
     freehold_trace zero;
     memset(&zero, 0, sizeof zero);
 #define NONE(name, call)                                                                           \
-    FATAL(FREEHOLD_WRONG_TYPE, call,                                                               \
-        "freehold: " name "(%p): wrong type: not an initialised trace", (void *)&zero)
+    FATAL(FREEHOLD_WRONG_TYPE, call, name "(%p): wrong type: not an initialised trace",            \
+        (void *)&zero)
     NONE("freehold_alloc", freehold_alloc(&zero, 1));
     NONE("freehold_trace_alloc_at", freehold_trace_alloc_at(&zero, 1, "x"));
     NONE("freehold_trace_sites", freehold_trace_sites(&zero, look, NULL));
@@ -483,11 +483,10 @@ static void misuse_is_reported(void **unused)
     NONE("freehold_trace_unrecorded", freehold_trace_unrecorded(&zero));
     NONE("freehold_trace_deinit", freehold_trace_deinit(&zero));
     FATAL(FREEHOLD_WRONG_TYPE, freehold_trace_init(&zero, &below.base, &zero.base, NULL),
-        "freehold: freehold_trace_init(%p): wrong type: not an initialised allocator",
-        (void *)&zero);
+        "freehold_trace_init(%p): wrong type: not an initialised allocator", (void *)&zero);
     end();
     FATAL(FREEHOLD_WRONG_TYPE, freehold_free(base, block),
-        "freehold: freehold_free(%p): wrong type: the allocator was deinitialised", (void *)base);
+        "freehold_free(%p): wrong type: the allocator was deinitialised", (void *)base);
     freehold_trace_deinit(NULL);
 }
 

@@ -15,40 +15,18 @@
 
 #include <cmocka.h>
 
+#include "../family/reports.h"
+
 #include "allocators/lane.h"
 #include "freehold/freehold.h"
 
 static freehold_heap heap, other;
-static char text[400];
-static freehold_misuse kind;
-static jmp_buf back;
-
-static void handler(const freehold_report *report)
-{
-    snprintf(text, sizeof text, "%s", report->message);
-    kind = report->kind;
-    longjmp(back, 1);
-}
-
-/* The statement is reported as `what`, and with this text: the arguments are for its format. */
-#define FATAL(what, statement, ...)                                                                \
-    do {                                                                                           \
-        char wanted_[400];                                                                         \
-        snprintf(wanted_, sizeof wanted_, __VA_ARGS__);                                            \
-        strcpy(text, "nothing was reported");                                                      \
-        if (setjmp(back) == 0) {                                                                   \
-            statement;                                                                             \
-        }                                                                                          \
-        assert_string_equal(text, wanted_);                                                        \
-        assert_int_equal(kind, what);                                                              \
-    } while (0)
 
 static int setup(void **unused)
 {
     (void)unused;
     freehold_heap_init(&heap);
     freehold_heap_init(&other);
-    freehold_set_fatal_handler(handler);
     return 0;
 }
 
@@ -76,17 +54,16 @@ static void assert_wrong(freehold_heap *h, void *pointer, freehold_misuse what, 
     freehold_allocator *base = &h->base;
     freehold_statistics before = freehold_stats(h);
 #define EACH(name, typed, dynamic)                                                                 \
-    FATAL(what, typed, "freehold: " name "(%p): %s", pointer, details);                            \
-    FATAL(what, dynamic, "freehold: " name "(%p): %s", pointer, details)
+    FATAL(what, typed, name "(%p): %s", pointer, details);                                         \
+    FATAL(what, dynamic, name "(%p): %s", pointer, details)
     EACH("freehold_free", freehold_free(h, pointer), freehold_free(base, pointer));
     EACH("freehold_free_sized", freehold_free_sized(h, pointer, 100),
         freehold_free_sized(base, pointer, 100));
     EACH("freehold_resize", freehold_resize(h, pointer, 50), freehold_resize(base, pointer, 50));
     EACH("freehold_remap", freehold_remap(h, pointer, 9999), freehold_remap(base, pointer, 9999));
     /* A remap to 0 bytes comes as a free. */
-    FATAL(what, freehold_remap(h, pointer, 0), "freehold: freehold_free(%p): %s", pointer, details);
-    FATAL(what, freehold_remap(base, pointer, 0), "freehold: freehold_free(%p): %s", pointer,
-        details);
+    FATAL(what, freehold_remap(h, pointer, 0), "freehold_free(%p): %s", pointer, details);
+    FATAL(what, freehold_remap(base, pointer, 0), "freehold_free(%p): %s", pointer, details);
     EACH("freehold_realloc", freehold_realloc(h, pointer, 9999),
         freehold_realloc(base, pointer, 9999));
     EACH("freehold_usable_size", freehold_usable_size(h, pointer),
@@ -177,12 +154,12 @@ static void a_given_size_is_verified(void **unused)
         snprintf(before, sizeof before, "size mismatch: given %zu, but ", wrong[i]);
         const char *details = slot_text(before, block, ", holds 97 to 112 bytes");
         FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&heap, block, wrong[i]),
-            "freehold: freehold_free_sized(%p): %s", block, details);
+            "freehold_free_sized(%p): %s", block, details);
         FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(base, block, wrong[i]),
-            "freehold: freehold_free_sized(%p): %s", block, details);
+            "freehold_free_sized(%p): %s", block, details);
     }
     FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&heap, large, 1003521),
-        "freehold: freehold_free_sized(%p): size mismatch: given 1003521, but the large block %p "
+        "freehold_free_sized(%p): size mismatch: given 1003521, but the large block %p "
         "has 1003520 bytes",
         large, large);
     assert_int_equal(freehold_free_sized(&heap, block, 100), 112);
@@ -221,7 +198,7 @@ static bool no_visit(void *context, void *block, size_t bytes)
         REFUSED(a, details, "freehold_trim", freehold_trim(a));                                    \
     } while (0)
 #define REFUSED(a, details, name, call)                                                            \
-    FATAL(FREEHOLD_WRONG_TYPE, call, "freehold: " name "(0x%lx): wrong type: %s",                  \
+    FATAL(FREEHOLD_WRONG_TYPE, call, name "(0x%lx): wrong type: %s",                               \
         (unsigned long)(uintptr_t)(a), details)
 
 static char local;
@@ -239,7 +216,7 @@ static void what_is_not_initialised_is_refused(void **unused)
     static freehold_heap zero;
     const char *typed = "not an initialised heap", *dynamic = "not an initialised allocator";
     FATAL(FREEHOLD_WRONG_TYPE, freehold_heap_deinit(&zero),
-        "freehold: freehold_heap_deinit(%p): wrong type: %s", (void *)&zero, typed);
+        "freehold_heap_deinit(%p): wrong type: %s", (void *)&zero, typed);
     use_of(&zero, typed, dynamic);
     freehold_heap copy = heap; /* a heap must stay where it is */
     use_of(&copy, typed, dynamic);
@@ -258,8 +235,8 @@ static void nothing_works_after_deinit(void **unused)
     assert_non_null(freehold_alloc(&h, 100));
     freehold_heap_deinit(&h);
     const char *details = "the allocator was deinitialised";
-    FATAL(FREEHOLD_WRONG_TYPE, freehold_heap_deinit(&h),
-        "freehold: freehold_heap_deinit(%p): wrong type: %s", (void *)&h, details);
+    FATAL(FREEHOLD_WRONG_TYPE, freehold_heap_deinit(&h), "freehold_heap_deinit(%p): wrong type: %s",
+        (void *)&h, details);
     freehold_allocator *base = &h.base;
     ASSERT_NO_ALLOCATOR(&h, details);
     REFUSED(base, details, "freehold_alloc", freehold_alloc(base, 10));
@@ -309,9 +286,9 @@ static void another_type_is_no_heap(void **unused)
     freehold_heap *cast = (freehold_heap *)(void *)&none;
     REFUSED(cast, "not an initialised heap", "freehold_alloc", freehold_alloc(cast, 10));
     FATAL(FREEHOLD_FOREIGN_POINTER, freehold_free(&none, &local),
-        "freehold: freehold_free(%p): foreign pointer: not from this allocator", (void *)&local);
+        "freehold_free(%p): foreign pointer: not from this allocator", (void *)&local);
     FATAL(FREEHOLD_SIZE_MISMATCH, freehold_free_sized(&none, &local, 11),
-        "freehold: freehold_free_sized(%p): size mismatch: given 11, but the block has 10 bytes",
+        "freehold_free_sized(%p): size mismatch: given 11, but the block has 10 bytes",
         (void *)&local);
     freehold_allocator_deinit(&none);
     REFUSED(&none, "the allocator was deinitialised", "freehold_alloc", freehold_alloc(&none, 10));
