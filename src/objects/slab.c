@@ -43,10 +43,10 @@ void freehold__slab_init(freehold__slab *slab, uintptr_t base, const freehold__s
     }
 }
 
-/* What a fresh slab opens at first: as many slots as make refills rare, but no more memory than
- * this. */
-#define OPEN_SLOTS 32u
-#define OPEN_BYTES (16u * 1024)
+/* What a fresh slab opens at once: a page, or a few slots if they are no more memory than this. The
+ * refill is cheap beside the page fault that each page costs the first time. */
+#define OPEN_SLOTS 8u
+#define OPEN_BYTES (8u * 1024)
 
 unsigned freehold__slab_opening(const freehold__slab *slab, size_t page)
 {
@@ -55,8 +55,6 @@ unsigned freehold__slab_opening(const freehold__slab *slab, size_t page)
     unsigned more = (unsigned)(page / slab->size), most = (unsigned)(bytes / slab->size);
     if (more < OPEN_SLOTS)
         more = OPEN_SLOTS < most ? OPEN_SLOTS : most;
-    if (more < slab->opened / 2)
-        more = slab->opened / 2;
     if (more == 0)
         more = 1;
     unsigned opened = slab->opened + more;
