@@ -8,17 +8,14 @@ foreach(layer base port pages objects allocators malloc)
 endforeach()
 # The port of this system is linux.c; fault.c goes into tests only.
 list(FILTER freehold_port_sources EXCLUDE REGEX "/(fault|windows|none)\\.c$")
+# In the shared library alone.
+list(FILTER freehold_malloc_sources EXCLUDE REGEX "/announce\\.c$")
 set(freehold_fault_source ${PROJECT_SOURCE_DIR}/src/port/fault.c)
 if(NOT EXISTS ${freehold_fault_source})
     set(freehold_fault_source)
 endif()
-# What malloc never calls comes last. The kernel makes a file's pages resident in windows of 64 KiB: the headers and
-# the code that every process runs fit into the first one, the rest stays in the file.
-set(freehold_seldom_sources ${freehold_allocators_sources})
-list(FILTER freehold_allocators_sources INCLUDE REGEX "/(lanes?|misuse)\\.c$")
-list(FILTER freehold_seldom_sources EXCLUDE REGEX "/(lanes?|misuse)\\.c$")
 set(freehold_core_sources ${freehold_pages_sources} ${freehold_objects_sources} ${freehold_port_sources}
-    ${freehold_allocators_sources} ${freehold_base_sources} ${freehold_seldom_sources})
+    ${freehold_allocators_sources} ${freehold_base_sources})
 set(malloc_flags -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fexceptions)
 # A few pointers of thread-local storage are addressed directly, which glibc's static surplus allows also
 # for a library that dlopen loads.
@@ -28,9 +25,10 @@ set(tls_flags -ftls-model=initial-exec)
 # Under UndefinedBehaviorSanitizer they trap instead of calling its runtime, which allocates.
 add_library(freehold_core_objects OBJECT ${freehold_core_sources})
 add_library(freehold_malloc_objects OBJECT ${freehold_malloc_sources})
-foreach(objects freehold_core_objects freehold_malloc_objects)
+add_library(freehold_announce_objects OBJECT ${PROJECT_SOURCE_DIR}/src/malloc/announce.c)
+foreach(objects freehold_core_objects freehold_malloc_objects freehold_announce_objects)
     set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON)
-    target_compile_options(${objects} PRIVATE ${tls_flags})
+    target_compile_options(${objects} PRIVATE ${tls_flags} -ffunction-sections) # near.ld names functions
     target_link_libraries(${objects} PRIVATE freehold_warnings freehold_library_flags)
     if(FREEHOLD_SANITIZE STREQUAL "undefined")
         if(CMAKE_C_COMPILER_ID MATCHES "Clang")
@@ -59,13 +57,16 @@ endfunction()
 
 set(drop_in_objects $<TARGET_OBJECTS:freehold_malloc_objects> $<TARGET_OBJECTS:freehold_core_objects>)
 if(FREEHOLD_DROP_IN AND FREEHOLD_SHARED)
-    freehold_drop_in(freehold SHARED ${drop_in_objects})
+    freehold_drop_in(freehold SHARED $<TARGET_OBJECTS:freehold_announce_objects> ${drop_in_objects})
+    target_link_libraries(freehold PRIVATE ${CMAKE_DL_LIBS})
     add_library(freehold::freehold ALIAS freehold)
     set(map ${PROJECT_SOURCE_DIR}/src/malloc/freehold.map)
+    set(near ${PROJECT_SOURCE_DIR}/src/malloc/near.ld)
     set_target_properties(freehold PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
-        LINK_DEPENDS ${map})
+        LINK_DEPENDS "${map};${near}")
     target_link_options(freehold PRIVATE
-        -Wl,-z,noseparate-code -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,--version-script=${map})
+        -Wl,-z,noseparate-code -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,--version-script=${map}
+        -Wl,-T,${near})
 endif()
 
 # libfreehold.a has one object. From an archive of many, a linker takes only what is missing when it comes by: a C++

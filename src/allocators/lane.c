@@ -109,6 +109,8 @@ void freehold__lane_leave(freehold__lane *lane)
 
 void freehold__lane_visit(freehold__lane *lane)
 {
+    if (freehold__unlikely(freehold__lock_is_kept(&lane->guard)))
+        return; /* over a fork: the visit goes on, and who was inside may be gone */
     freehold__lock_take(&lane->guard);
     if (atomic_load(&lane->state) == FREEHOLD__LANE_PARKED)
         return; /* no thread, and none comes before the guard is dropped */
@@ -119,10 +121,16 @@ void freehold__lane_visit(freehold__lane *lane)
         freehold__port_pause(times);
 }
 
-void freehold__lane_part_quietly(freehold__lane *lane)
+void freehold__lane_part_for_good(freehold__lane *lane)
 {
     atomic_store_explicit(&lane->visited, unvisited(), memory_order_release);
-    freehold__lock_drop(&lane->guard);
+    freehold__lock_release(&lane->guard);
+}
+
+void freehold__lane_part_quietly(freehold__lane *lane)
+{
+    if (freehold__likely(!freehold__lock_is_kept(&lane->guard)))
+        freehold__lane_part_for_good(lane);
 }
 
 void freehold__lane_part(freehold__lane *lane)

@@ -292,6 +292,8 @@ void freehold__lane_part(freehold__lane *lane);
 /* The same under another lock: somebody reports later. */
 void freehold__lane_leave_quietly(freehold__lane *lane);
 void freehold__lane_part_quietly(freehold__lane *lane);
+/* The same for a lane whose guard is kept (freehold__lock_keep). */
+void freehold__lane_part_for_good(freehold__lane *lane);
 
 /* Under the lane's lock, by whoever may act for it. */
 void freehold__lane_drain(freehold__lane *lane);

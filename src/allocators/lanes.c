@@ -226,26 +226,35 @@ void *freehold__heap_large(
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
+static void keep(freehold__lock *lock)
+{
+    freehold__lock_take(lock);
+    freehold__lock_keep(lock);
+}
+
 void freehold__heap_lock_all(freehold__heap *heap)
 {
-    freehold__lock_take(&heap->tend_lock);
-    freehold__lock_take(&heap->lock);
-    for (freehold__lane *lane = heap->lanes; lane != NULL; lane = lane->next)
+    keep(&heap->tend_lock);
+    keep(&heap->lock);
+    for (freehold__lane *lane = heap->lanes; lane != NULL; lane = lane->next) {
         freehold__lane_visit(lane);
-    freehold__lock_take(&heap->pages.purge_lock);
-    freehold__lock_take(&heap->pages.lock);
-    freehold__lock_take(&heap->pages.large.lock);
+        freehold__lock_keep(&lane->guard);
+    }
+    keep(&heap->pages.purge_lock);
+    keep(&heap->pages.lock);
+    keep(&heap->pages.large.lock);
 }
 
 void freehold__heap_unlock_all(freehold__heap *heap)
 {
-    freehold__lock_drop(&heap->pages.large.lock);
-    freehold__lock_drop(&heap->pages.lock);
-    freehold__lock_drop(&heap->pages.purge_lock);
+    freehold__lock_release(&heap->pages.large.lock);
+    freehold__lock_release(&heap->pages.lock);
+    freehold__lock_release(&heap->pages.purge_lock);
     for (freehold__lane *lane = heap->lanes; lane != NULL; lane = lane->next)
-        freehold__lane_part_quietly(lane);
-    freehold__lock_drop(&heap->lock);
-    freehold__lock_drop(&heap->tend_lock);
+        if (freehold__lock_is_kept(&lane->guard)) /* not one that was made since */
+            freehold__lane_part_for_good(lane);
+    freehold__lock_release(&heap->lock);
+    freehold__lock_release(&heap->tend_lock);
     for (freehold__lane *lane = heap->lanes; lane != NULL; lane = lane->next)
         freehold__lane_help(lane);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of threads and of the process: first allocation, thread exit, fork, exit; and the slow
- * halves of allocate and free.
+ * The life of threads and of the process: first allocation, thread exit, exit; and the slow halves
+ * of allocate and free.
  *
  * A thread's lane is parked by the destructor of a pthread key. Destructors of other keys may
  * allocate after it has run, so it asks to be run again until the last round (POSIX runs
@@ -53,47 +53,7 @@ static void thread_exits(void *rounds_left)
         freehold__lane_park(lane);
 }
 
-/* ---- fork ------------------------------------------------------------------------------------ */
-
-static void before_fork(void)
-{
-    freehold__heap_lock_all(&freehold__process_heap);
-}
-
-static void after_fork_in_parent(void)
-{
-    freehold__heap_unlock_all(&freehold__process_heap);
-}
-
-static void after_fork_in_child(void)
-{
-    freehold__heap *heap = &freehold__process_heap;
-    freehold__heap_unlock_all(heap);
-    freehold__heap_repair(heap, freehold__thread_lane);
-    freehold__purger_forget();
-}
-
 /* ---- the process ----------------------------------------------------------------------------- */
-
-#if defined(__GLIBC__)
-/*
- * What glibc's pthread_atfork calls, of its binary interface: every program and library has that
- * name in it. pthread_atfork itself would be linked into the end of this library, behind all that is
- * seldom used, and make those 32 KiB resident in every process.
- */
-extern int __register_atfork(
-    void (*before)(void), void (*parent)(void), void (*child)(void), void *library);
-
-static void register_fork_handlers(void)
-{
-    __register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, NULL);
-}
-#else
-static void register_fork_handlers(void)
-{
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-}
-#endif
 
 /* The thread that is in start: what start calls may allocate, and must not wait for it. */
 static _Atomic uintptr_t starting;
@@ -106,7 +66,8 @@ static void start(void)
     atomic_store(&starting, freehold__port_thread());
     freehold__port_start();
     pthread_key_create(&exit_key, thread_exits);
-    register_fork_handlers();
+    if (!freehold__threads_are_announced() || !freehold__is_single_threaded())
+        freehold__fork_handlers();
     freehold__options_read(getenv(options_variable));
     atomic_store(&starting, 0);
     atomic_store_explicit(&started, true, memory_order_release);
@@ -114,17 +75,16 @@ static void start(void)
 
 static void start_once(void)
 {
-    if (freehold__likely(atomic_load_explicit(&started, memory_order_acquire)))
-        return; /* sooner than pthread_once would say so */
+    if (freehold__likely(atomic_load_explicit(&started, memory_order_acquire))) {
+        if (freehold__unlikely(!freehold__is_single_threaded()))
+            freehold__fork_handlers(); /* of a thread that was not announced */
+        return;                        /* sooner than pthread_once would say so */
+    }
     if (atomic_load_explicit(&starting, memory_order_relaxed) != freehold__port_thread())
         pthread_once(&once, start);
 }
 
-/*
- * Before main, and so before the program's own fork handlers: those for the time before a fork run
- * in the reverse order of their registration, and ours must be the last, because others may
- * allocate.
- */
+/* Before main. */
 __attribute__((constructor)) static void process_begins(void)
 {
     start_once();
@@ -142,12 +102,15 @@ static freehold__lane *lane_of_thread(void)
     freehold__lane *lane = freehold__thread_lane;
     if (lane->heap != NULL)
         return lane;
+    start_once(); /* it may allocate, and then there is a lane */
+    lane = freehold__thread_lane;
+    if (lane->heap != NULL)
+        return lane;
     bool past = lane == &freehold__past_lane;
     lane = freehold__lane_acquire(&freehold__process_heap);
     if (lane == NULL || past)
         return lane;
     freehold__thread_lane = lane; /* first: what follows may allocate */
-    start_once();
     pthread_setspecific(exit_key, (void *)(uintptr_t)ROUNDS);
     return lane;
 }

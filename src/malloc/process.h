@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The heap of the process and the lanes of its threads: what all entry points share. The fast paths
- * are inline here; process.c has the rest: a thread's first allocation and its exit, fork, the end
- * of the process.
+ * are inline here; process.c has the rest: a thread's first allocation and its exit, the end of the
+ * process; fork.c has fork.
  */
 #ifndef FREEHOLD_MALLOC_PROCESS_H
 #define FREEHOLD_MALLOC_PROCESS_H
@@ -136,6 +136,14 @@ typedef struct freehold__options {
 } freehold__options;
 extern freehold__options freehold__process_options;
 void freehold__options_read(const char *text);
+
+/*
+ * Fork (fork.c). The handlers are registered once: before a second thread exists when threads are
+ * announced, else at the start.
+ */
+void freehold__fork_handlers(void);
+bool freehold__threads_are_announced(void);
+bool freehold__is_single_threaded(void);
 
 /* Background purging, when the option asks for it; called on slow paths. */
 void freehold__purger_start(void);

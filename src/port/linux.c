@@ -248,12 +248,14 @@ static freehold__cold void waits_for_itself(void)
 
 void freehold__port_lock_wait(freehold__lock *lock)
 {
+    if (freehold__lock_is_kept(lock))
+        return;
     if (freehold__lock_is_mine(lock))
         waits_for_itself();
     for (int i = 0; i < SPINS; i++) {
         pause_briefly();
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
-            freehold__lock_try(lock))
+            freehold__lock_claim(lock))
             return;
     }
     int saved = errno;

@@ -63,7 +63,7 @@ void freehold__port_write(const char *text, size_t length);
 
 /*
  * A number for the calling thread, different from that of every other living thread and from 0, its
- * lowest bit 0; in a signal handler, that of its thread; in a forked child, that of the thread that
+ * two lowest bits 0; in a signal handler, that of its thread; in a forked child, that of the thread that
  * forked. It is inline where that is one instruction, because every lock asks.
  */
 uintptr_t freehold__port_thread_number(void);
@@ -110,6 +110,7 @@ uint32_t freehold__port_process_id(void);
  *     0                                    free
  *     number of the holder                 held
  *     number of the holder | ASLEEP        held, and somebody may be asleep on it
+ *     number of the holder | KEPT          held over a fork: see freehold__lock_keep
  *
  * The lock and its holder are one word, so that a signal handler can tell at every instruction
  * whether it has interrupted the holder. Who waits for itself nevertheless is reported, and ends
@@ -120,35 +121,66 @@ typedef struct freehold__lock {
 } freehold__lock;
 
 #define FREEHOLD__LOCK_ASLEEP ((uintptr_t)1)
+#define FREEHOLD__LOCK_KEPT   ((uintptr_t)2)
 
-void freehold__port_lock_wait(freehold__lock *lock); /* sleeps or spins until it holds the lock */
+/* Sleeps or spins until it holds the lock; at once when the caller keeps it. */
+void freehold__port_lock_wait(freehold__lock *lock);
 void freehold__port_lock_wake(freehold__lock *lock); /* wakes one sleeper */
 
-static inline bool freehold__lock_try(freehold__lock *lock)
+/* Whether the calling thread holds it and does not keep it. Exact also in a signal handler. */
+static inline bool freehold__lock_is_mine(const freehold__lock *lock)
+{
+    uintptr_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    return (word & ~FREEHOLD__LOCK_ASLEEP) == freehold__port_thread();
+}
+
+static inline bool freehold__lock_is_kept(const freehold__lock *lock)
+{
+    uintptr_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    return (word & ~FREEHOLD__LOCK_ASLEEP) == (freehold__port_thread() | FREEHOLD__LOCK_KEPT);
+}
+
+static inline bool freehold__lock_claim(freehold__lock *lock)
 {
     uintptr_t free = 0;
     return atomic_compare_exchange_strong_explicit(
         &lock->word, &free, freehold__port_thread(), memory_order_acquire, memory_order_relaxed);
 }
 
+static inline bool freehold__lock_try(freehold__lock *lock)
+{
+    return freehold__lock_claim(lock) || freehold__lock_is_kept(lock);
+}
+
 static inline void freehold__lock_take(freehold__lock *lock)
 {
-    if (freehold__unlikely(!freehold__lock_try(lock)))
+    if (freehold__unlikely(!freehold__lock_claim(lock)))
         freehold__port_lock_wait(lock);
 }
 
-static inline void freehold__lock_drop(freehold__lock *lock)
+/* Ends also the keeping. */
+static inline void freehold__lock_release(freehold__lock *lock)
 {
     uintptr_t held = atomic_exchange_explicit(&lock->word, 0, memory_order_release);
     if (freehold__unlikely((held & FREEHOLD__LOCK_ASLEEP) != 0))
         freehold__port_lock_wake(lock);
 }
 
-/* Whether the calling thread holds it. Exact also in a signal handler. */
-static inline bool freehold__lock_is_mine(const freehold__lock *lock)
+static inline void freehold__lock_drop(freehold__lock *lock)
 {
-    uintptr_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
-    return (word & ~FREEHOLD__LOCK_ASLEEP) == freehold__port_thread();
+    uintptr_t held = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    if (freehold__likely((held & FREEHOLD__LOCK_KEPT) == 0))
+        freehold__lock_release(lock);
+}
+
+/*
+ * For who holds the lock: from now on, until it is released, taking and dropping it do nothing in
+ * this thread. So the thread that forks can use what it has locked for the fork, in the handlers
+ * that others have registered for it.
+ */
+static inline void freehold__lock_keep(freehold__lock *lock)
+{
+    atomic_fetch_or_explicit(&lock->word, FREEHOLD__LOCK_KEPT, memory_order_relaxed);
 }
 
 /*

@@ -35,9 +35,11 @@ FREESTANDING = {
     "float.h", "iso646.h", "limits.h", "stdalign.h", "stdarg.h", "stdatomic.h", "stdbool.h", "stddef.h",
     "stdint.h", "stdnoreturn.h", "string.h",
 }
-# signal.h for pthread_sigmask around the start of a thread, dlfcn.h to find what stands behind us.
+# signal.h for pthread_sigmask around the start of a thread, dlfcn.h to find what stands behind us, the headers of
+# threads because the library has to know when there is a second one.
 MALLOC_MAY = FREESTANDING | {
     "dlfcn.h", "errno.h", "inttypes.h", "malloc.h", "pthread.h", "signal.h", "stdio.h", "stdlib.h",
+    "sys/single_threaded.h", "threads.h",
 }
 
 MALLOC_FAMILY = re.compile(

@@ -2,13 +2,16 @@
 /*
  * Fork handlers of the program that allocate, registered before its first allocation: those of the
  * library must run inside of them, the last before a fork and the first after it, and also in
- * processes that fork before they have a second thread. Slow paths are what takes locks, so the
- * sizes are many.
+ * processes that fork before they have a second thread, and whichever way it comes. Slow paths are
+ * what takes locks, so the sizes are many.
  */
 #define _GNU_SOURCE 1
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <threads.h>
+#include <time.h>
 
 #include "check.h"
 
@@ -76,18 +79,63 @@ static void with_threads(void)
     pthread_join(busy, NULL);
 }
 
+/* A thread that libc starts for itself, by no function that the library could see. */
+static void allocate_in_timer(union sigval unused)
+{
+    (void)unused;
+    allocate_always(NULL);
+    in_handlers++;
+}
+
+static void with_hidden_thread(void)
+{
+    timer_t timer;
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD};
+    event.sigev_notify_function = allocate_in_timer;
+    CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
+    struct itimerspec soon = {.it_value = {0, 1000}};
+    CHECK(timer_settime(timer, 0, &soon, NULL) == 0);
+    for (int i = 0; i < 5 * FORKS; i++)
+        fork_once();
+    stop = true;
+}
+
+static int allocate_until_stopped(void *unused)
+{
+    allocate_always(unused);
+    return 7;
+}
+
+static void with_standard_thread(void)
+{
+    thrd_t thread;
+    int result;
+    CHECK(thrd_create(&thread, allocate_until_stopped, NULL) == thrd_success);
+    for (int i = 0; i < FORKS; i++)
+        fork_once();
+    stop = true;
+    CHECK(thrd_join(thread, &result) == thrd_success && result == 7);
+}
+
+static void in_child(void (*test)(void))
+{
+    int child = fork();
+    CHECK(child >= 0);
+    if (child == 0) { /* the first threads of a child */
+        test();
+        _exit(0);
+    }
+    expect_exit(child, 0);
+}
+
 int main(void)
 {
     CHECK(pthread_atfork(in_handler, in_handler, in_handler) == 0);
     fork_once(); /* one thread, nothing allocated */
     fork_once();
-    int child = fork();
-    CHECK(child >= 0);
-    if (child == 0) { /* the first threads of a child */
-        with_threads();
-        _exit(0);
-    }
-    expect_exit(child, 0);
+    in_child(with_threads);
+    in_child(with_hidden_thread);
+    in_child(with_standard_thread);
     with_threads();
     return 0;
 }

@@ -49,7 +49,7 @@ static void one_thread_at_a_time(void **state)
     assert_int_equal(guarded, THREADS * ROUNDS);
     assert_int_equal(lock.word, 0);
     for (unsigned i = 0; i < THREADS; i++) {
-        assert_int_equal(number[i] & FREEHOLD__LOCK_ASLEEP, 0);
+        assert_int_equal(number[i] & (FREEHOLD__LOCK_ASLEEP | FREEHOLD__LOCK_KEPT), 0);
         assert_int_not_equal(number[i], 0);
         assert_int_not_equal(number[i], freehold__port_thread());
         for (unsigned j = 0; j < i; j++)
@@ -98,11 +98,44 @@ static void who_waits_for_itself_is_told(void **state)
     freehold_set_fatal_handler(before);
 }
 
+static void *try_and_take(void *got)
+{
+    *(bool *)got = freehold__lock_try(&lock);
+    freehold__lock_take(&lock); /* sleeps until it is released */
+    freehold__lock_drop(&lock);
+    return NULL;
+}
+
+static void a_kept_lock_is_open_to_its_holder_alone(void **state)
+{
+    UNUSED_STATE(state);
+    pthread_t other;
+    bool got = true;
+    freehold__lock_take(&lock);
+    freehold__lock_keep(&lock);
+    assert_true(freehold__lock_is_kept(&lock) && !freehold__lock_is_mine(&lock));
+    assert_int_equal(pthread_create(&other, NULL, try_and_take, &got), 0);
+    while ((atomic_load(&lock.word) & FREEHOLD__LOCK_ASLEEP) == 0)
+        freehold__port_sleep(1);
+    assert_false(got);
+    for (int i = 0; i < 3; i++) {
+        freehold__lock_take(&lock);
+        assert_true(freehold__lock_try(&lock));
+        freehold__lock_drop(&lock);
+        freehold__lock_drop(&lock);
+        assert_true(freehold__lock_is_kept(&lock));
+    }
+    freehold__lock_release(&lock);
+    pthread_join(other, NULL);
+    assert_int_equal(lock.word, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_thread_at_a_time),
         cmocka_unit_test(a_forked_child_holds_what_its_thread_held),
+        cmocka_unit_test(a_kept_lock_is_open_to_its_holder_alone),
         cmocka_unit_test(who_waits_for_itself_is_told),
     };
     return cmocka_run_group_tests_name("lock", tests, NULL, NULL);

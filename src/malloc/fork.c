@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fork: the handlers that make the heap whole in the child, and when they are registered.
+ *
+ * A process with one thread needs none: what its child gets is what that thread left. So they are
+ * registered when a second thread is announced (announce.c), or is there. At the start already it
+ * would make 128 KiB of libc's file resident in every process that never has one.
+ *
+ * The handlers that a program has registered sooner run while all locks are held, before the fork,
+ * and again after it: they may allocate, because the thread that forks keeps its locks
+ * (freehold__lock_keep). In the child that is before the repair; but then no other lane's slow path
+ * is under way, and all that the repair makes up for is what a thread may find at any time that
+ * others have not finished.
+ */
+#define _GNU_SOURCE 1
+#include "malloc/process.h"
+
+#include <pthread.h>
+
+#if defined(__has_include)
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define SINGLE_THREADED __libc_single_threaded
+#endif
+#endif
+#ifndef SINGLE_THREADED
+#define SINGLE_THREADED false /* as far as this libc tells */
+#endif
+
+bool freehold__is_single_threaded(void)
+{
+    return SINGLE_THREADED;
+}
+
+/* announce.c knows better, where it is. */
+__attribute__((weak)) bool freehold__threads_are_announced(void)
+{
+    return false;
+}
+
+static void before_fork(void)
+{
+    freehold__heap_lock_all(&freehold__process_heap);
+}
+
+static void after_fork_in_parent(void)
+{
+    freehold__heap_unlock_all(&freehold__process_heap);
+}
+
+static void after_fork_in_child(void)
+{
+    freehold__heap *heap = &freehold__process_heap;
+    freehold__heap_unlock_all(heap);
+    freehold__heap_repair(heap, freehold__thread_lane);
+    freehold__purger_forget();
+}
+
+#if defined(__GLIBC__)
+/*
+ * What glibc's pthread_atfork calls, of its binary interface: every program and library has that
+ * name in it. pthread_atfork itself would be linked into the end of this library, behind all that is
+ * seldom used.
+ */
+extern int __register_atfork(
+    void (*before)(void), void (*parent)(void), void (*child)(void), void *library);
+
+static void register_handlers(void)
+{
+    __register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, NULL);
+}
+#else
+static void register_handlers(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+#endif
+
+/* The thread that registers: libc may allocate for it, and that must not wait for itself. */
+static _Atomic uintptr_t registering;
+static _Atomic bool registered;
+
+static void register_once(void)
+{
+    atomic_store(&registering, freehold__port_thread());
+    register_handlers();
+    atomic_store(&registering, 0);
+    atomic_store_explicit(&registered, true, memory_order_release);
+}
+
+void freehold__fork_handlers(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (freehold__unlikely(!atomic_load_explicit(&registered, memory_order_acquire)) &&
+        atomic_load_explicit(&registering, memory_order_relaxed) != freehold__port_thread())
+        pthread_once(&once, register_once);
+}
