@@ -50,7 +50,8 @@ void freehold__slab_init(freehold__slab *slab, uintptr_t base, const freehold__s
 
 unsigned freehold__slab_opening(const freehold__slab *slab, size_t page)
 {
-    bool whole = !slab->zeroed;
+    if (!slab->zeroed || slab->opened == slab->slots)
+        return slab->slots; /* it may be resident anyway */
     size_t bytes = OPEN_BYTES > page ? OPEN_BYTES : page;
     unsigned more = (unsigned)(page / slab->size), most = (unsigned)(bytes / slab->size);
     if (more < OPEN_SLOTS)
@@ -58,16 +59,12 @@ unsigned freehold__slab_opening(const freehold__slab *slab, size_t page)
     if (more == 0)
         more = 1;
     unsigned opened = slab->opened + more;
-    return whole || opened > slab->slots ? slab->slots : opened;
+    return opened > slab->slots ? slab->slots : opened;
 }
 
 unsigned freehold__slab_liftable(const freehold__slab *slab)
 {
-    unsigned count = 0;
-    for (unsigned w = 0; w * 64 < slab->opened; w++)
-        count += freehold__count_bits(
-            freehold__word_freed(&slab->word[w]) & slots_below(w, slab->opened));
-    return count;
+    return slab->opened - (unsigned)freehold__slab_used(slab); /* what is not open is not used */
 }
 
 freehold__slab_word *freehold__slab_lift(freehold__slab *slab, unsigned opened, unsigned *count)
@@ -77,7 +74,6 @@ freehold__slab_word *freehold__slab_lift(freehold__slab *slab, unsigned opened, 
     slab->open = opened <= 64 ? freehold__low_bits(opened) : 0;
     freehold__slab_word *first = &freehold__no_word;
     freehold__slab_word **link = &first;
-    unsigned lifted = 0;
     for (unsigned w = 0; w * 64 < slab->opened; w++) {
         freehold__slab_word *word = &slab->word[w];
         uint64_t freed = freehold__word_freed(word);
@@ -87,14 +83,14 @@ freehold__slab_word *freehold__slab_lift(freehold__slab *slab, unsigned opened, 
             continue;
         freehold__word_set_lifted(word, bits); /* in its next place before it leaves this one */
         freehold__word_set_freed(word, freed & ~bits);
-        lifted += freehold__count_bits(bits);
         *link = word;
         link = &word->next;
     }
     *link = &freehold__no_word;
-    slab->countdown += (int32_t)lifted;
+    *count = freehold__slab_liftable(slab);
+    slab->countdown += (int32_t)*count; /* lifted slots count as used */
     slab->purged = 0;
-    *count = lifted;
+    freehold__assert(freehold__slab_lifted(slab) == *count);
     return first;
 }
 
