@@ -287,11 +287,12 @@ static freehold__slab *convert_empty(freehold__lane *lane, freehold__bin *bin)
     return left ? slab : NULL;
 }
 
-/* Free slots at which a full slab is worth lifting again. */
+/* Free slots at which a full slab is worth lifting again: an eighth. Of few slots a quarter, for a
+ * refill that lifts two of sixteen costs more than they are worth. */
 static unsigned rejoin_at(const freehold__bin *bin, const freehold__slab *slab)
 {
     bool small = bin->slabs * freehold__slab_bytes(slab) < SMALL_CLASS;
-    unsigned free = slab->slots / (small ? 2 : 8);
+    unsigned free = slab->slots / (small ? 2 : slab->slots <= MANY_SLOTS ? 4 : 8);
     return free > 0 ? free : 1;
 }
 

@@ -160,8 +160,8 @@ static void a_full_slab_rejoins_at_its_threshold(void **state)
         CHECK(slab->state == FREEHOLD__SLAB_FULL);
         sound();
         /* Half of it while the class holds less than 64 KiB when it was left, an eighth from there
-         * on. */
-        unsigned enough = count / (freehold__slab_bytes(slab) < 65536 ? 2 : 8);
+         * on, of few slots a quarter. */
+        unsigned enough = count / (freehold__slab_bytes(slab) < 65536 ? 2 : count <= 32 ? 4 : 8);
         enough = enough > 0 ? enough : 1;
         for (unsigned i = 0; i < count; i++) {
             CHECK(give(lane, slots[i]));
