@@ -15,8 +15,9 @@ typedef struct tally {
     freehold__heap *heap;
     const char *wrong;
     size_t slabs, bytes, pending;                          /* in the page map */
-    size_t in_state[4];                                    /* by freehold__slab_state */
+    size_t in_state[5];                                    /* by freehold__slab_state */
     size_t counted, held, notices, active, partial, empty; /* by the lanes */
+    size_t resting, resting_bytes;
 } tally;
 
 static const freehold__lane *owner_of(const freehold__slab *slab)
@@ -169,6 +170,18 @@ static const char *check_inbox(const freehold__lane *lane, tally *t)
     return NULL;
 }
 
+static const char *check_resting(const freehold__lane *lane, tally *t)
+{
+    for (const freehold__slab *s = lane->resting; s != NULL; s = s->next) {
+        if (t->resting >= t->slabs || !is_slab(lane->heap, s) || owner_of(s) != lane ||
+            s->state != FREEHOLD__SLAB_RESTING)
+            return "lane: a slab in the stack of resting slabs does not belong there";
+        t->resting++;
+        t->resting_bytes += freehold__slab_bytes(s);
+    }
+    return NULL;
+}
+
 static const char *check_lane(freehold__lane *lane, tally *t)
 {
     size_t empty_bytes = 0;
@@ -179,6 +192,8 @@ static const char *check_lane(freehold__lane *lane, tally *t)
         wrong = check_bin(lane, &lane->bin[i], t, &empty_bytes);
     if (wrong == NULL)
         wrong = check_inbox(lane, t);
+    if (wrong == NULL)
+        wrong = check_resting(lane, t);
     if (wrong == NULL && empty_bytes != lane->empty_bytes)
         wrong = "lane: the bytes of empty slabs are wrong";
     t->held += lane->held_bytes;
@@ -220,11 +235,14 @@ static const char *check_sums(const tally *t)
 {
     if (t->counted != t->slabs || t->held != t->bytes)
         return "heap: the lanes do not count as many slabs as there are spans";
+    if (t->resting_bytes != t->heap->pages.resting * FREEHOLD__GRANULE)
+        return "heap: the lanes do not count as many bytes at rest as the pages";
     if (t->notices != t->pending)
         return "heap: a slab with a notice is in no inbox";
     if (t->active != t->in_state[FREEHOLD__SLAB_ACTIVE] ||
         t->partial != t->in_state[FREEHOLD__SLAB_PARTIAL] ||
-        t->empty != t->in_state[FREEHOLD__SLAB_EMPTY])
+        t->empty != t->in_state[FREEHOLD__SLAB_EMPTY] ||
+        t->resting != t->in_state[FREEHOLD__SLAB_RESTING])
         return "heap: a slab is in no list, and its state says that it is";
     return NULL;
 }

@@ -186,6 +186,7 @@ static void unlink_slab(freehold__lane *lane, freehold__bin *bin, freehold__slab
         bin->cur = &freehold__no_word;
         break;
     case FREEHOLD__SLAB_FULL:
+    case FREEHOLD__SLAB_RESTING: /* which only wake takes out of its stack */
         break;
     }
     slab->state = FREEHOLD__SLAB_FULL;
@@ -369,7 +370,7 @@ void freehold__lane_drain(freehold__lane *lane)
         atomic_fetch_and_explicit(&slab->owner, ~FREEHOLD__PENDING, memory_order_seq_cst);
         if (freehold__unlikely(!freehold__slab_collect(slab, &lane->raced_slot)))
             lane->raced = slab;
-        if (slab->state != FREEHOLD__SLAB_ACTIVE)
+        if (slab->state != FREEHOLD__SLAB_ACTIVE && slab->state != FREEHOLD__SLAB_RESTING)
             place(lane, slab);
         slab = next;
     }
@@ -532,10 +533,27 @@ static bool relift_half(freehold__lane *lane, freehold__bin *bin)
     return true;
 }
 
+/* A slab of the bin that rests becomes active again, as it was, if the quota has room for it. */
+static freehold__cold bool wake(freehold__lane *lane, freehold__bin *bin)
+{
+    freehold__slab **link = &lane->resting;
+    while (*link != NULL && (*link)->index != bin->index)
+        link = &(*link)->next;
+    freehold__slab *slab = *link;
+    if (slab == NULL || !freehold__pages_wake(&lane->heap->pages, freehold__slab_bytes(slab)))
+        return false;
+    *link = slab->next;
+    slab->state = FREEHOLD__SLAB_ACTIVE;
+    bin->active = slab;
+    collect_noticed(lane, slab);
+    bin->cur = freehold__slab_rechain(slab);
+    return true;
+}
+
 /* From what the lane has itself. */
 static bool refill_own(freehold__lane *lane, freehold__bin *bin)
 {
-    if (reuse_active(lane, bin))
+    if (reuse_active(lane, bin) || (freehold__unlikely(lane->resting != NULL) && wake(lane, bin)))
         return true;
     /* The inbox is emptied only when something is needed: then each notice stands for many frees.
      * */
@@ -617,16 +635,24 @@ static freehold__cold void *refill_from_full(freehold__lane *lane, freehold__bin
     return s.found != NULL ? freehold__bin_pop(bin) : NULL;
 }
 
+/* Before it says no, everything that is free goes back: it may be free in another shape. */
+static freehold__cold void *refill_again(freehold__lane *lane, freehold__bin *bin)
+{
+    freehold__heap *heap = lane->heap;
+    uint64_t misses = freehold__pages_misses(&heap->pages);
+    void *slot = freehold__heap_make_room(heap, lane) ? refill_and_pop(lane, bin) : NULL;
+    if (slot == NULL)
+        slot = refill_from_full(lane, bin);
+    if (slot == NULL)
+        freehold__heap_refused(heap, misses);
+    return slot;
+}
+
 void *freehold__lane_refill(freehold__lane *lane, unsigned index)
 {
     freehold__bin *bin = &lane->bin[index];
     void *slot = refill_and_pop(lane, bin);
-    /* Before it says no, everything that is free goes back: it may be free in another shape. */
-    if (freehold__unlikely(slot == NULL) && freehold__heap_trim(lane->heap, lane))
-        slot = refill_and_pop(lane, bin);
-    if (freehold__unlikely(slot == NULL))
-        slot = refill_from_full(lane, bin);
-    return slot;
+    return freehold__likely(slot != NULL) ? slot : refill_again(lane, bin);
 }
 
 void freehold__lane_event(freehold__lane *lane, freehold__slab *slab)
@@ -685,9 +711,38 @@ static void retain_slab(
         lane->heap->pages.purged_bytes += purge_slab(slab, still);
 }
 
+/*
+ * An active slab of which nothing is in use, where no thread can pop a slot. If nothing is lifted
+ * either, it is an empty one. Lifted slots must stay as they are: their bits never go back, or one
+ * who frees a slot twice would be missed (freehold__slab_slot_state). So, under a quota, to which
+ * the active slabs of all threads that have ended would stay charged, such a slab rests: its memory
+ * goes back, and its span and its bits stay the lane's.
+ */
+static void retire(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab)
+{
+    freehold__pages *pages = &lane->heap->pages;
+    size_t bytes = freehold__slab_bytes(slab);
+    unsigned free = freehold__slab_free(slab);
+    if (free == slab->slots) {
+        place(lane, slab);
+        return;
+    }
+    if (pages->quota == NULL || free + freehold__slab_lifted(slab) != slab->slots ||
+        ((slab->base | bytes) & (page() - 1)) != 0 ||
+        !freehold__port_purge((void *)slab->base, bytes))
+        return;
+    unlink_slab(lane, bin, slab);
+    slab->state = FREEHOLD__SLAB_RESTING;
+    slab->next = lane->resting;
+    lane->resting = slab;
+    freehold__pages_rest(pages, bytes);
+}
+
 static void retain_bin(
     freehold__lane *lane, freehold__bin *bin, bool still, bool all, size_t *spare)
 {
+    if (still && all && bin->active != NULL)
+        retire(lane, bin, bin->active);
     unsigned surplus = all ? bin->empties : bin->idle_empties;
     for (freehold__slab *slab = bin->empty, *next; slab != NULL && surplus > 0; slab = next) {
         next = slab->next;

@@ -56,8 +56,9 @@ typedef struct freehold__lane {
     struct freehold__lane *next;        /* all lanes of the heap, for ever */
     struct freehold__lane *next_parked; /* heap's lock */
     size_t held_bytes, empty_bytes;     /* spans owned, spans of empty slabs */
-    uint64_t lifted;                    /* slots ever lifted: allocations, and those still lifted */
-    _Atomic(freehold__slab *) raced;    /* a double free found by a merge, not yet reported */
+    freehold__slab *resting;         /* stack of resting slabs, of any class; only under a quota */
+    uint64_t lifted;                 /* slots ever lifted: allocations, and those still lifted */
+    _Atomic(freehold__slab *) raced; /* a double free found by a merge, not yet reported */
     unsigned raced_slot;
     freehold__large_memo large_memo; /* owner's thread */
 } freehold__lane;
@@ -313,6 +314,11 @@ void freehold__heap_tend_at(freehold__heap *heap, freehold__lane *lane, uint32_t
 /* Gives back everything that is free; true when anything was. `mine`: the lane of the caller's
  * thread, or NULL. */
 bool freehold__heap_trim(freehold__heap *heap, freehold__lane *mine);
+
+/* The same before a request is refused: whether it is worth another try. */
+bool freehold__heap_make_room(freehold__heap *heap, freehold__lane *mine);
+/* That try came to nothing: notes it when requests did not fit into the quota, beyond so many. */
+void freehold__heap_refused(freehold__heap *heap, uint64_t misses);
 
 /* A large block; before it says no, everything that is free goes back. `mine` as above, `zeroed` as
  * for freehold__large_alloc. */

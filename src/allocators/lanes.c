@@ -215,13 +215,35 @@ bool freehold__heap_trim(freehold__heap *heap, freehold__lane *mine)
     return heap->pages.purged_bytes + heap->pages.large.purged_bytes != before;
 }
 
+bool freehold__heap_make_room(freehold__heap *heap, freehold__lane *mine)
+{
+    /* Under a quota also spans that nobody touched were in the way. */
+    return freehold__heap_trim(heap, mine) || heap->pages.quota != NULL;
+}
+
+void freehold__heap_refused(freehold__heap *heap, uint64_t misses)
+{
+    if (freehold__pages_misses(&heap->pages) != misses)
+        atomic_store(&heap->pages.quota->refused, true);
+}
+
+static freehold__cold void *large_again(
+    freehold__heap *heap, freehold__lane *mine, size_t bytes, size_t align, bool *zeroed)
+{
+    if (!freehold__heap_make_room(heap, mine))
+        return NULL;
+    uint64_t misses = freehold__pages_misses(&heap->pages);
+    void *block = freehold__large_alloc(&heap->pages.large, bytes, align, zeroed);
+    if (block == NULL)
+        freehold__heap_refused(heap, misses);
+    return block;
+}
+
 void *freehold__heap_large(
     freehold__heap *heap, freehold__lane *mine, size_t bytes, size_t align, bool *zeroed)
 {
     void *block = freehold__large_alloc(&heap->pages.large, bytes, align, zeroed);
-    if (freehold__unlikely(block == NULL) && freehold__heap_trim(heap, mine))
-        block = freehold__large_alloc(&heap->pages.large, bytes, align, zeroed);
-    return block;
+    return freehold__likely(block != NULL) ? block : large_again(heap, mine, bytes, align, zeroed);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */

@@ -298,12 +298,15 @@ const char *freehold__slab_check(const freehold__slab *slab, const freehold__siz
     for (unsigned w = freehold__slab_words(slab); w < FREEHOLD__SLAB_WORDS; w++)
         if (atomic_load_explicit(&slab->remote[w], memory_order_acquire) != 0)
             return "slab: a bit is set for a slot that does not exist";
-    if (slab->state > FREEHOLD__SLAB_EMPTY)
+    if (slab->state > FREEHOLD__SLAB_RESTING)
         return "slab: no such state";
     if (free != freehold__slab_free(slab))
         return "slab: used does not agree with the bitmap";
-    if (lifted != 0 && slab->state != FREEHOLD__SLAB_ACTIVE)
+    if (lifted != 0 && slab->state != FREEHOLD__SLAB_ACTIVE &&
+        slab->state != FREEHOLD__SLAB_RESTING)
         return "slab: slots are lifted, but it is not active";
+    if (slab->state == FREEHOLD__SLAB_RESTING && free + lifted != slab->slots)
+        return "slab: it is at rest, but has slots in use";
     if (slab->state == FREEHOLD__SLAB_EMPTY && freehold__slab_used(slab) != 0)
         return "slab: it is listed as empty, but is not";
     return NULL;

@@ -51,7 +51,8 @@ typedef enum freehold__slab_state {
     FREEHOLD__SLAB_FULL,    /* too few free slots to be worth lifting: in no list */
     FREEHOLD__SLAB_ACTIVE,  /* the one that its class allocates from */
     FREEHOLD__SLAB_PARTIAL, /* in the queue of its class */
-    FREEHOLD__SLAB_EMPTY    /* no slot in use, kept for a while */
+    FREEHOLD__SLAB_EMPTY,   /* no slot in use, kept for a while */
+    FREEHOLD__SLAB_RESTING  /* was active; no slot in use, but some lifted; holds no memory */
 } freehold__slab_state;
 
 typedef struct freehold__slab_word {

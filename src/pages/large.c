@@ -169,6 +169,35 @@ static void count_live(freehold__large *large, size_t more, size_t less)
         atomic_store_explicit(&large->peak_bytes, live, memory_order_relaxed);
 }
 
+/* ---- the quota --------------------------------------------------------------------------------- */
+
+/* Whether the quota, if there is one, has room for so many bytes. It is charged with them: before
+ * they are mapped. */
+static bool charge(freehold__large *large, size_t bytes)
+{
+    return freehold__likely(large->quota == NULL) || freehold__quota_charge(large->quota, bytes);
+}
+
+/* The same for what a request cannot do without. */
+static bool demand(freehold__large *large, size_t bytes)
+{
+    return freehold__likely(large->quota == NULL) || freehold__quota_demand(large->quota, bytes);
+}
+
+/* They are not mapped any more. */
+static void uncharge(freehold__large *large, size_t bytes)
+{
+    if (freehold__unlikely(large->quota != NULL))
+        freehold__quota_return(large->quota, bytes);
+}
+
+/* Without the lock. */
+static void unmap_charged(freehold__large *large, uintptr_t base, size_t bytes)
+{
+    freehold__port_unmap((void *)base, bytes);
+    uncharge(large, bytes);
+}
+
 /* ---- kept blocks ----------------------------------------------------------------------------- */
 
 static void kept_remove(freehold__large *large, unsigned index)
@@ -294,7 +323,7 @@ void freehold__large_retain(freehold__large *large, size_t live, uint32_t now, b
 {
     freehold__large_block block;
     while (take_expired(large, live, now, all, &block))
-        freehold__port_unmap((void *)block.base, block.bytes);
+        unmap_charged(large, block.base, block.bytes);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
@@ -308,21 +337,28 @@ static void admit(freehold__large *large, freehold__large_block block)
 }
 
 /*
- * Takes out the largest kept block when it is at least half of a request that none of them holds:
- * to be resized, so that its memory comes along, and is not resident beside the request's.
+ * Charges a request that none of the kept blocks holds, and promises it an entry; false when the
+ * quota has no room. With `may_resize`, takes out the largest kept block when it is at least half of
+ * the request: to be resized, so that its memory comes along, and is not resident beside the
+ * request's. It is charged already.
  */
-static freehold__large_block take_to_resize(freehold__large *large, size_t bytes)
+static bool begin_mapping(
+    freehold__large *large, size_t bytes, bool may_resize, freehold__large_block *old)
 {
-    freehold__large_block block = no_block;
     unsigned largest = 0;
     for (unsigned i = 1; i < large->kept_count; i++)
         if (large->kept[i].bytes > large->kept[largest].bytes)
             largest = i;
-    if (large->kept_count != 0 && large->kept[largest].bytes >= bytes / 2) {
-        block = block_of(large->kept[largest].base, large->kept[largest].bytes);
+    freehold__assert(!may_resize || large->kept_count == 0 || large->kept[largest].bytes < bytes);
+    bool resizes = may_resize && large->kept_count != 0 && large->kept[largest].bytes >= bytes / 2;
+    if (!demand(large, resizes ? bytes - large->kept[largest].bytes : bytes))
+        return false;
+    if (resizes) {
+        *old = block_of(large->kept[largest].base, large->kept[largest].bytes);
         kept_remove(large, largest);
     }
-    return block;
+    large->count++;
+    return true;
 }
 
 /* Without the lock: what was taken out, resized, or new address space. base is 0 on failure. */
@@ -339,7 +375,7 @@ static freehold__large_block map_block(freehold__large_block old, size_t bytes, 
     return block_of((uintptr_t)base, bytes);
 }
 
-/* What none of the kept blocks holds. The entry is promised meanwhile. */
+/* What none of the kept blocks holds. The entry is promised meanwhile, and the bytes are charged. */
 static void *alloc_mapped(
     freehold__large *large, freehold__large_block old, size_t bytes, size_t align)
 {
@@ -349,6 +385,8 @@ static void *alloc_mapped(
     if (block.base != 0)
         admit(large, block);
     drop(large);
+    if (block.base == 0)
+        uncharge(large, bytes);
     return (void *)block.base;
 }
 
@@ -362,17 +400,15 @@ void *freehold__large_alloc(freehold__large *large, size_t bytes, size_t align, 
     take(large);
     bool reserved = reserve_entry(large);
     bool kept = reserved && take_kept(large, mapped, align, &block);
-    if (kept) {
+    bool mapping = false;
+    if (kept)
         admit(large, block);
-    } else if (reserved) {
-        large->count++; /* promises the entry that the mapping below will need */
-        if (zeroed == NULL && align <= page)
-            old = take_to_resize(large, mapped);
-    }
+    else if (reserved)
+        mapping = begin_mapping(large, mapped, zeroed == NULL && align <= page, &old);
     drop(large);
     if (zeroed != NULL)
         *zeroed = !kept;
-    return kept || !reserved ? (void *)block.base : alloc_mapped(large, old, mapped, align);
+    return mapping ? alloc_mapped(large, old, mapped, align) : (void *)block.base;
 }
 
 static size_t free_block(freehold__large *large, void *base, bool may_keep, uint32_t now)
@@ -393,7 +429,7 @@ static size_t free_block(freehold__large *large, void *base, bool may_keep, uint
         evicted = keep(large, (uintptr_t)base, bytes, now);
     drop(large);
     if (evicted.base != 0)
-        freehold__port_unmap((void *)evicted.base, evicted.bytes);
+        unmap_charged(large, evicted.base, evicted.bytes);
     return bytes;
 }
 
@@ -457,6 +493,19 @@ static bool grow_found(freehold__large *large, freehold__large_block *found, siz
     return true;
 }
 
+/* Resizes the mapping. What it grows by is charged before, what it shrinks by given back after. */
+static void *remap_charged(freehold__large *large, const freehold__large_block *found, size_t bytes)
+{
+    size_t old = found->bytes;
+    if (bytes > old && !charge(large, bytes - old))
+        return NULL;
+    void *moved = freehold__port_remap((void *)found->base, old, bytes);
+    size_t now = moved != NULL ? bytes : old, most = bytes > old ? bytes : old;
+    if (now < most)
+        uncharge(large, most - now);
+    return moved;
+}
+
 /* Under the lock: between the remap and the table another thread could be given the old address. */
 static void *resize_found(freehold__large *large, freehold__large_block *found, size_t exact)
 {
@@ -464,10 +513,10 @@ static void *resize_found(freehold__large *large, freehold__large_block *found, 
     if (exact > old && grow_found(large, found, exact))
         return (void *)found->base;
     size_t bytes = large->exact ? exact : freehold__round_up(growth_target(old, exact), page);
-    void *moved = freehold__port_remap((void *)found->base, old, bytes);
+    void *moved = remap_charged(large, found, bytes);
     if (moved == NULL && bytes != exact) {
         bytes = exact;
-        moved = freehold__port_remap((void *)found->base, old, bytes);
+        moved = remap_charged(large, found, bytes);
     }
     if (moved != NULL) {
         bool elsewhere = (uintptr_t)moved != found->base; /* a new block, and one that is freed */
@@ -514,7 +563,7 @@ bool freehold__large_resize_in_place(freehold__large *large, void *base, size_t 
     }
     drop(large);
     if (rest != 0)
-        freehold__port_unmap((char *)base + exact, rest);
+        unmap_charged(large, (uintptr_t)base + exact, rest);
     return done;
 }
 

@@ -15,6 +15,7 @@
 #ifndef FREEHOLD_PAGES_LARGE_H
 #define FREEHOLD_PAGES_LARGE_H
 
+#include "pages/quota.h"
 #include "pages/retention.h"
 #include "port/port.h"
 
@@ -39,7 +40,8 @@ typedef struct freehold__large {
     struct freehold__large_kept *kept; /* FREEHOLD__LARGE_KEPT entries, before the table */
     unsigned kept_count;
     freehold__retain retain;
-    bool exact; /* constant: no block is a page longer than it was asked for */
+    bool exact;             /* constant: no block is a page longer than it was asked for */
+    freehold__quota *quota; /* NULL: none. Blocks are charged to it, live and kept. */
     _Atomic size_t live_bytes, kept_bytes, peak_bytes;
     _Atomic uint64_t allocations, frees, purged_bytes;
     _Atomic uint64_t changes; /* of live blocks: how often one has ended, or got another size */

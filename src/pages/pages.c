@@ -48,13 +48,50 @@ static void count_used(freehold__pages *pages, size_t more, size_t less)
         pages->peak = used;
 }
 
+/* Whether the quota, if there is one, has room for so many granules. It is charged with them. */
+static bool demand(freehold__pages *pages, size_t granules)
+{
+    return freehold__likely(pages->quota == NULL) ||
+           freehold__quota_demand(pages->quota, granules * FREEHOLD__GRANULE);
+}
+
+static void uncharge(freehold__pages *pages, size_t granules)
+{
+    if (freehold__unlikely(pages->quota != NULL))
+        freehold__quota_return(pages->quota, granules * FREEHOLD__GRANULE);
+}
+
+/* New memory is charged as a whole: where that cannot be, no address space is taken for it. */
+static bool may_add(freehold__pages *pages, unsigned granules)
+{
+    return granules <= FREEHOLD__BLOCK_MAX &&
+           (freehold__likely(pages->quota == NULL) ||
+               freehold__quota_has_room(pages->quota, granules * FREEHOLD__GRANULE));
+}
+
+/* A block of the buddies, from new memory if need be. Its dirty granules are charged already; NULL
+ * when there is none, or no room for the others. */
+static freehold__granule *take_block(freehold__pages *pages, unsigned granules)
+{
+    freehold__granule *first = freehold__buddy_take(&pages->buddy, granules);
+    while (first == NULL && may_add(pages, granules) && add_memory(pages))
+        first = freehold__buddy_take(&pages->buddy, granules);
+    if (first == NULL || freehold__likely(pages->quota == NULL))
+        return first;
+    freehold__section *section = freehold__granule_section(first);
+    unsigned number = freehold__granule_number(first);
+    if (demand(pages, granules - freehold__dirty_count(section, number, granules)))
+        return first;
+    freehold__buddy_give(
+        &pages->buddy, section, number, granules, false, freehold__port_milliseconds());
+    return NULL;
+}
+
 freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules)
 {
     freehold__span span = {0, NULL, false};
     freehold__lock_take(&pages->lock);
-    freehold__granule *first = freehold__buddy_take(&pages->buddy, granules);
-    while (first == NULL && granules <= FREEHOLD__BLOCK_MAX && add_memory(pages))
-        first = freehold__buddy_take(&pages->buddy, granules);
+    freehold__granule *first = take_block(pages, granules);
     if (first != NULL) {
         freehold__section *section = freehold__granule_section(first);
         unsigned number = freehold__granule_number(first);
@@ -83,6 +120,8 @@ void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty)
     map_set(section, number, granules, 0);
     freehold__buddy_give(&pages->buddy, section, number, granules, dirty, now);
     count_used(pages, 0, granules);
+    if (!dirty)
+        uncharge(pages, granules);
     freehold__lock_drop(&pages->lock);
     if (freehold__unlikely(pages->retain == FREEHOLD__RETAIN_IMMEDIATE))
         purge_free(pages, now, true);
@@ -93,6 +132,48 @@ void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty)
 size_t freehold__pages_live(const freehold__pages *pages)
 {
     return pages->used * FREEHOLD__GRANULE + pages->large.live_bytes;
+}
+
+/* What is charged to a quota. Under both locks, with no thread at work. */
+static size_t held(const freehold__pages *pages)
+{
+    return (pages->used - pages->resting + pages->buddy.dirty) * FREEHOLD__GRANULE +
+           pages->large.live_bytes + pages->large.kept_bytes;
+}
+
+void freehold__pages_limit(freehold__pages *pages, freehold__quota *quota)
+{
+    freehold__lock_take(&pages->lock);
+    freehold__lock_take(&pages->large.lock);
+    freehold__quota_begin(quota, held(pages));
+    pages->quota = pages->large.quota = quota;
+    freehold__lock_drop(&pages->large.lock);
+    freehold__lock_drop(&pages->lock);
+}
+
+void freehold__pages_recharge(freehold__pages *pages)
+{
+    if (pages->quota != NULL)
+        atomic_store(&pages->quota->charged, held(pages));
+}
+
+void freehold__pages_rest(freehold__pages *pages, size_t bytes)
+{
+    freehold__lock_take(&pages->lock);
+    pages->purged_bytes += bytes;
+    pages->resting += bytes >> FREEHOLD__GRANULE_SHIFT;
+    uncharge(pages, bytes >> FREEHOLD__GRANULE_SHIFT);
+    freehold__lock_drop(&pages->lock);
+}
+
+bool freehold__pages_wake(freehold__pages *pages, size_t bytes)
+{
+    freehold__lock_take(&pages->lock);
+    bool room = demand(pages, bytes >> FREEHOLD__GRANULE_SHIFT);
+    if (room)
+        pages->resting -= bytes >> FREEHOLD__GRANULE_SHIFT;
+    freehold__lock_drop(&pages->lock);
+    return room;
 }
 
 /* Takes the oldest dirty block out of the buddies when it should be purged. Under the lock. */
@@ -145,6 +226,7 @@ static bool purge_block(
         pages->purged_bytes += to - from;
         freehold__dirty_mark(section, freehold__granule_index(from),
             (unsigned)((to - from) >> FREEHOLD__GRANULE_SHIFT), false);
+        uncharge(pages, (to - from) >> FREEHOLD__GRANULE_SHIFT);
         freehold__lock_drop(&pages->lock);
     }
     return true;
@@ -240,6 +322,10 @@ const char *freehold__pages_check(freehold__pages *pages)
     const char *wrong = check_sections(pages);
     if (wrong == NULL)
         wrong = freehold__buddy_check(&pages->buddy, pages->sections);
+    freehold__lock_take(&pages->large.lock);
+    if (wrong == NULL && pages->quota != NULL && pages->quota->charged != held(pages))
+        wrong = "pages: what is charged to the quota is not what is held";
+    freehold__lock_drop(&pages->large.lock);
     freehold__lock_drop(&pages->lock);
     return wrong != NULL ? wrong : freehold__large_check(&pages->large);
 }

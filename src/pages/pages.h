@@ -8,7 +8,8 @@
  * system call is made under it but the one that adds a section.
  *
  * Accounting, in granules: mapped == used + free + what was never added to the buddies, and dirty
- * <= free is what retention bounds.
+ * <= free is what retention bounds. To a quota are charged used - resting and dirty, those that are
+ * just being purged included, and the large blocks.
  */
 #ifndef FREEHOLD_PAGES_PAGES_H
 #define FREEHOLD_PAGES_PAGES_H
@@ -16,6 +17,7 @@
 #include "pages/buddy.h"
 #include "pages/large.h"
 #include "pages/meta.h"
+#include "pages/quota.h"
 #include "pages/retention.h"
 #include "port/port.h"
 
@@ -26,7 +28,9 @@ typedef struct freehold__pages {
     freehold__section *sections;
     freehold__meta meta;
     freehold__retain retain;
+    freehold__quota *quota;            /* NULL: none; the same as that of the large blocks */
     _Atomic size_t used, mapped, peak; /* granules; written under the lock */
+    size_t resting;                    /* granules of `used` that are not charged to the quota */
     _Atomic uint64_t purged_bytes, span_allocations;
     freehold__large large;
 } freehold__pages;
@@ -54,6 +58,28 @@ void freehold__pages_retain(freehold__pages *pages, uint32_t now, bool all);
 
 /* Bytes in use: spans and large blocks. */
 size_t freehold__pages_live(const freehold__pages *pages);
+
+/*
+ * From now on the instance holds no more than the quota allows (pages/quota.h); what it holds already
+ * is charged at once, whether it fits or not. No other thread may be at work in it.
+ */
+void freehold__pages_limit(freehold__pages *pages, freehold__quota *quota);
+
+/* In a forked child: what other threads had charged, and not yet taken or given back, goes. */
+void freehold__pages_recharge(freehold__pages *pages);
+
+/*
+ * Under a quota: a span that stays in use holds no memory from now on, for it has been purged; or
+ * holds some again, which is false when there is no room for it.
+ */
+void freehold__pages_rest(freehold__pages *pages, size_t bytes);
+bool freehold__pages_wake(freehold__pages *pages, size_t bytes);
+
+/* How many requests did not fit into the quota; 0 without one. */
+static inline uint64_t freehold__pages_misses(const freehold__pages *pages)
+{
+    return pages->quota != NULL ? atomic_load(&pages->quota->misses) : 0;
+}
 
 /* Calls visit for every span in use, under the lock; visit must not call back. */
 void freehold__pages_walk(freehold__pages *pages,

@@ -558,6 +558,92 @@ static void idle_lanes_are_purged_by_others(void **state)
     sound();
 }
 
+/* ---- under a quota (F89) --------------------------------------------------------------------- */
+
+static freehold__quota quota;
+
+/* An active slab of which nothing is in use, with lifted slots: it costs nothing, and its bits stay
+ * as they are, so that a double free is seen by whoever commits it, and it goes on where it was. */
+static void active_slabs_of_nobody_rest(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    quota = (freehold__quota){.hard = 1 << 20, .soft = SIZE_MAX};
+    freehold__pages_limit(&heap.pages, &quota);
+    void *a = take(lane, 100), *b = take(other, 3000), *c = take(lane, 40);
+    memset(a, 1, 100);
+    freehold__slab *slab = slab_of(a), *others = slab_of(b);
+    give(lane, a);
+    give(other, b);
+    assert_true(freehold__heap_trim(&heap, lane));
+    assert_int_equal(slab->state, FREEHOLD__SLAB_RESTING);
+    assert_int_equal(slab_of(c)->state, FREEHOLD__SLAB_ACTIVE);
+    assert_int_equal(others->state, FREEHOLD__SLAB_ACTIVE); /* its thread may pop at any moment */
+    size_t left = freehold__slab_bytes(slab_of(c)) + freehold__slab_bytes(others);
+    assert_int_equal(quota.charged, left);
+    sound();
+    freehold__lane_park(other);
+    freehold__heap_trim(&heap, lane);
+    assert_int_equal(others->state, FREEHOLD__SLAB_RESTING);
+    assert_int_equal(quota.charged, freehold__slab_bytes(slab_of(c)));
+    sound();
+    assert_false(give(lane, a));
+    assert_false(give(lane, b));
+    other = freehold__lane_acquire(&heap);
+    assert_false(give(other, a));
+    assert_false(give(other, b));
+    sound();
+    unsigned lifted = freehold__slab_lifted(slab);
+    char *again = take(lane, 100);
+    assert_ptr_equal(slab_of(again), slab);
+    assert_int_equal(freehold__slab_lifted(slab), lifted - 1);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(again[i], 0); /* its memory had gone */
+    assert_ptr_equal(slab_of(take(other, 3000)), others);
+    assert_int_equal(quota.charged, left + freehold__slab_bytes(slab));
+    assert_int_equal(heap.pages.resting, 0);
+    sound();
+}
+
+/* With nothing lifted it is an empty slab, also without a quota, and goes as a whole. */
+static void an_active_slab_without_lifted_slots_goes(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    void *slot = take(lane, 200000);
+    memset(slot, 1, 200000);
+    give(lane, slot);
+    assert_int_equal(slab_of(slot)->state, FREEHOLD__SLAB_ACTIVE);
+    assert_true(freehold__heap_trim(&heap, lane));
+    assert_int_equal(freehold__pages_live(&heap.pages), 0);
+    assert_int_equal(heap.pages.buddy.dirty, 0);
+    sound();
+}
+
+/* A slab at rest comes back only when there is room; until then the class has others. */
+static void a_resting_slab_waits_for_room(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    quota = (freehold__quota){.hard = 1 << 20, .soft = SIZE_MAX};
+    freehold__pages_limit(&heap.pages, &quota);
+    void *a = take(lane, 100);
+    freehold__slab *slab = slab_of(a);
+    give(lane, a);
+    freehold__heap_trim(&heap, lane);
+    void *all = freehold__large_alloc(&heap.pages.large, quota.hard, 16, NULL);
+    assert_non_null(all);
+    assert_null(freehold__lane_refill(lane, slab->index));
+    assert_true(quota.refused);
+    assert_int_equal(slab->state, FREEHOLD__SLAB_RESTING);
+    sound();
+    freehold__large_free(&heap.pages.large, all, 0);
+    a = take(lane, 100); /* what is kept is given back for it */
+    assert_ptr_equal(slab_of(a), slab);
+    assert_int_equal(heap.pages.large.kept_bytes, 0);
+    sound();
+}
+
 static void counts_are_exact_and_see_no_cache(void **state)
 {
     UNUSED_STATE(state);
@@ -611,6 +697,9 @@ int main(void)
         TEST(retention_waits_for_rest),
         TEST(mode_never_leaves_lanes_alone),
         TEST(idle_lanes_are_purged_by_others),
+        TEST(active_slabs_of_nobody_rest),
+        TEST(an_active_slab_without_lifted_slots_goes),
+        TEST(a_resting_slab_waits_for_room),
         TEST(counts_are_exact_and_see_no_cache),
     };
     return cmocka_run_group_tests_name("lane", tests, NULL, NULL);
