@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,9 @@ static const char help[] =
     "\n"
     "  --stats[=FILE]      at exit, one line of statistics to FILE ('-', the default: standard\n"
     "                      error; %p in FILE stands for the process id)\n"
+    "  --limit SIZE        PROGRAM's malloc holds no more than SIZE: 512M, or K, G, or bytes; a\n"
+    "                      request beyond it fails, and the first one that does is reported\n"
+    "  --soft-limit SIZE   a line on standard error each time that it holds more than SIZE\n"
     "  --option KEY=VALUE  set an option of the library (may be repeated)\n"
     "  --library PATH      use this libfreehold.so\n"
     "  --compare           run PROGRAM under the system's malloc and under Freehold, and print\n"
@@ -146,6 +150,33 @@ static const char *with_option(const char *options, const char *option)
     return *options ? format_string("%s,%s", options, option) : option;
 }
 
+/* A size as the library reads it: bytes, or units of 2^10, 2^20 or 2^30 of them. */
+static size_t size_of(const char *option, const char *text)
+{
+    static const char units[] = "KMG";
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    const char *unit = end && *end ? strchr(units, *end) : NULL;
+    unsigned shift = unit ? (unsigned)(unit - units + 1) * 10 : 0;
+    if (!end || (*end && (!unit || end[1])))
+        fail("%s: '%s' is not a size: a number of bytes, or of units K, M or G, as 512M", option,
+            text);
+    if (value == 0)
+        fail("%s: %s is no limit; leave the option out", option, text);
+    if (errno || value > SIZE_MAX >> shift >> 4)
+        fail("%s: %s is more memory than there can be", option, text);
+    return (size_t)value << shift;
+}
+
+static void check_limits(const char *limit, const char *soft_limit)
+{
+    size_t hard = limit ? size_of("--limit", limit) : SIZE_MAX;
+    if (soft_limit && size_of("--soft-limit", soft_limit) >= hard)
+        fail("--soft-limit: %s is not below --limit %s, and would never be passed", soft_limit,
+            limit);
+}
+
 static int number_of_rounds(const char *text)
 {
     char *end;
@@ -207,18 +238,21 @@ static int check_program(const char *name)
 
 static int run_command(int argc, char **argv)
 {
-    enum { HELP = 256, VERSION, STATS, OPTION, LIBRARY, COMPARE };
+    enum { HELP = 256, VERSION, STATS, OPTION, LIMIT, SOFT_LIMIT, LIBRARY, COMPARE };
     static const struct option known[] = {
         {"help", no_argument, NULL, HELP},
         {"version", no_argument, NULL, VERSION},
         {"stats", optional_argument, NULL, STATS},
         {"option", required_argument, NULL, OPTION},
+        {"limit", required_argument, NULL, LIMIT},
+        {"soft-limit", required_argument, NULL, SOFT_LIMIT},
         {"library", required_argument, NULL, LIBRARY},
         {"compare", no_argument, NULL, COMPARE},
         {"rounds", required_argument, NULL, 'n'},
         {NULL, 0, NULL, 0},
     };
     struct run run = {.options = "", .rounds = DEFAULT_ROUNDS};
+    const char *limit = NULL, *soft_limit = NULL;
     bool comparing = false, rounds_given = false;
     int option;
     opterr = 0;
@@ -235,6 +269,12 @@ static int run_command(int argc, char **argv)
             break;
         case OPTION:
             run.options = with_option(run.options, optarg);
+            break;
+        case LIMIT:
+            limit = optarg;
+            break;
+        case SOFT_LIMIT:
+            soft_limit = optarg;
             break;
         case LIBRARY:
             run.library = given_library(optarg);
@@ -258,6 +298,11 @@ static int run_command(int argc, char **argv)
         fail("run: no program given; see freehold run --help");
     if (rounds_given && !comparing)
         fail("run: -n is for --compare");
+    check_limits(limit, soft_limit);
+    if (limit)
+        run.options = with_option(run.options, format_string("limit=%s", limit));
+    if (soft_limit)
+        run.options = with_option(run.options, format_string("soft_limit=%s", soft_limit));
     run.argv = argv + optind;
     if (!run.library)
         run.library = find_library();

@@ -16,6 +16,7 @@
 #include "freehold/locked.h"
 #include "freehold/object_cache.h"
 #include "freehold/page.h"
+#include "freehold/process.h"
 #include "freehold/slab.h"
 #include "freehold/trace.h"
 

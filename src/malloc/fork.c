@@ -53,6 +53,7 @@ static void after_fork_in_child(void)
     freehold__heap *heap = &freehold__process_heap;
     freehold__heap_unlock_all(heap);
     freehold__heap_repair(heap, freehold__thread_lane);
+    freehold__limit_forget();
     freehold__purger_forget();
 }
 

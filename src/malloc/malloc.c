@@ -36,11 +36,7 @@ FREEHOLD__EXPORT void FREEHOLD__ENTRY(cfree)(void *pointer)
 static void *allocate_large_zeroed(size_t bytes)
 {
     bool zeroed = false;
-    void *block = freehold__large_alloc(&heap()->pages.large, bytes, FREEHOLD__MIN_ALIGN, &zeroed);
-    if (block == NULL) {
-        block = freehold__allocate_slow(bytes); /* tries harder, and sets errno */
-        zeroed = false; /* it may be one that another thread has freed meanwhile */
-    }
+    void *block = freehold__allocate_large(bytes, &zeroed);
     return block == NULL || zeroed ? block : memset(block, 0, bytes);
 }
 
@@ -74,11 +70,20 @@ static size_t with_room(size_t have, size_t bytes)
     return little && bytes < have + have / 4 ? have + have / 4 : bytes;
 }
 
+static void *allocate_resized(size_t have, size_t bytes)
+{
+    if (freehold__unlikely(freehold__grows_large(have, bytes)))
+        return freehold__allocate_growing(bytes);
+    size_t roomy = with_room(have, bytes);
+    if (freehold__unlikely(bytes < have || roomy != bytes) && freehold__limited())
+        return bytes < have && bytes <= FREEHOLD__SLOT_MAX ? freehold__allocate_shrinking(bytes)
+                                                           : freehold__allocate(bytes);
+    return freehold__allocate(roomy);
+}
+
 static void *move(void *pointer, size_t have, size_t bytes, const char *function)
 {
-    void *moved = freehold__unlikely(freehold__grows_large(have, bytes))
-                      ? freehold__allocate_growing(bytes)
-                      : freehold__allocate(with_room(have, bytes));
+    void *moved = allocate_resized(have, bytes);
     if (moved == NULL)
         return NULL;
     memcpy(moved, pointer, have < bytes ? have : bytes);
@@ -104,6 +109,17 @@ static freehold__found find_and_remember(const void *pointer)
     return found;
 }
 
+/* In the way of a large block that grows there may be what is free, in other shapes, and is charged. */
+static freehold__cold void *remap_limited(
+    freehold__found found, void *pointer, size_t bytes, void *resized)
+{
+    bool grows = found.slab == NULL && bytes > found.bytes;
+    if (resized == NULL && grows && freehold__heap_make_room(heap(), freehold__thread_lane))
+        resized = freehold__heap_remap(heap(), found, pointer, bytes);
+    freehold__limit_tell();
+    return resized;
+}
+
 /* The size of a live block that must move, or 0: it has been resized where it is (*resized). */
 static size_t resize_in_place(void *pointer, size_t bytes, const char *function, void **resized)
 {
@@ -120,6 +136,8 @@ static size_t resize_in_place(void *pointer, size_t bytes, const char *function,
     if (freehold__unlikely(found.bytes == 0))
         freehold__heap_misuse(heap(), function, pointer);
     *resized = freehold__heap_remap(heap(), found, pointer, bytes);
+    if (freehold__unlikely(freehold__limited()))
+        *resized = remap_limited(found, pointer, bytes, *resized);
     return *resized != NULL ? 0 : found.bytes;
 }
 

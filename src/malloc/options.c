@@ -9,7 +9,12 @@
 
 freehold__options freehold__process_options;
 
-static void complain(const char *what, const char *item, size_t length)
+static const char known[] =
+    "known: stats=FILE, purger=0|1, retain=decay|never|immediate, check=N, limit=SIZE, "
+    "soft_limit=SIZE";
+static const char sizes[] = "a size is a number of bytes, or of units K, M or G: 512M";
+
+static void complain(const char *what, const char *item, size_t length, const char *hint)
 {
     char name[80];
     if (length > sizeof name - 1)
@@ -21,8 +26,9 @@ static void complain(const char *what, const char *item, size_t length)
     freehold__text_add(&text, what);
     freehold__text_add(&text, " '");
     freehold__text_add(&text, name);
-    freehold__text_add(
-        &text, "' (known: stats=FILE, purger=0|1, retain=decay|never|immediate, check=N)\n");
+    freehold__text_add(&text, "' (");
+    freehold__text_add(&text, hint);
+    freehold__text_add(&text, ")\n");
     freehold__port_write(text.bytes, text.length);
 }
 
@@ -43,6 +49,28 @@ static bool number(const char *text, size_t length, uint32_t limit, uint32_t *re
     }
     *result = (uint32_t)value;
     return value <= limit;
+}
+
+/* Bytes, or units of 2^10, 2^20 or 2^30 of them; 0: no limit. */
+static bool set_size(const char *text, size_t length, size_t *limit)
+{
+    static const char units[] = "KMG";
+    unsigned shift = 0;
+    size_t value = 0;
+    for (unsigned i = 0; length > 1 && units[i] != '\0'; i++)
+        if (text[length - 1] == units[i])
+            shift = (i + 1) * 10;
+    if (shift != 0)
+        length--;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] < '0' || text[i] > '9' || value > (SIZE_MAX >> shift) / 10 - 1)
+            return false;
+        value = value * 10 + (size_t)(text[i] - '0');
+    }
+    if (length == 0)
+        return false;
+    *limit = value << shift;
+    return true;
 }
 
 static bool set_retain(const char *value, size_t length)
@@ -75,11 +103,12 @@ static void read_item(const char *item, size_t length)
 {
     const char *equals = memchr(item, '=', length);
     if (equals == NULL) {
-        complain("no value in", item, length);
+        complain("no value in", item, length, known);
         return;
     }
     size_t key = (size_t)(equals - item), rest = length - key - 1;
     const char *value = equals + 1;
+    const char *hint = known;
     uint32_t flag = 0;
     bool good;
     if (equal(item, key, "stats")) {
@@ -92,12 +121,18 @@ static void read_item(const char *item, size_t length)
     } else if (equal(item, key, "check")) {
         good = number(value, rest, 999999999, &flag);
         freehold__process_options.check = good ? flag : 0;
+    } else if (equal(item, key, "limit")) {
+        hint = sizes;
+        good = set_size(value, rest, &freehold__process_options.limit);
+    } else if (equal(item, key, "soft_limit")) {
+        hint = sizes;
+        good = set_size(value, rest, &freehold__process_options.soft_limit);
     } else {
-        complain("unknown option", item, length);
+        complain("unknown option", item, length, known);
         return;
     }
     if (!good)
-        complain("bad value in", item, length);
+        complain("bad value in", item, length, hint);
 }
 
 void freehold__options_read(const char *text)
@@ -110,4 +145,8 @@ void freehold__options_read(const char *text)
         if (*text == ',')
             text++;
     }
+    freehold__options *options = &freehold__process_options;
+    if (options->limit != 0 || options->soft_limit != 0)
+        freehold__limit_start(options->limit, options->soft_limit);
+    options->extras = options->purger || options->check != 0 || freehold__limited();
 }

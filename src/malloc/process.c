@@ -130,18 +130,23 @@ static freehold__lane *own_lane(void)
 
 /* ---- slow halves ----------------------------------------------------------------------------- */
 
-static void *allocate_large(size_t bytes, size_t align)
+static freehold__cold void *out_of_memory(size_t bytes)
 {
-    if (bytes > PTRDIFF_MAX || align > PTRDIFF_MAX)
-        return NULL; /* whatever is given back, this will not fit */
-    start_once();
-    return freehold__heap_large(&freehold__process_heap, freehold__thread_lane, bytes, align, NULL);
-}
-
-static void *out_of_memory(void)
-{
+    freehold__limit_refuses(bytes);
     errno = ENOMEM;
     return NULL;
+}
+
+static void *allocate_large(size_t bytes, size_t align, bool *zeroed)
+{
+    if (bytes > PTRDIFF_MAX || align > PTRDIFF_MAX)
+        return out_of_memory(bytes); /* whatever is given back, this will not fit */
+    start_once();
+    void *block =
+        freehold__heap_large(&freehold__process_heap, freehold__thread_lane, bytes, align, zeroed);
+    if (freehold__unlikely(freehold__limited()))
+        freehold__limit_tell();
+    return freehold__likely(block != NULL) ? block : out_of_memory(bytes);
 }
 
 /* check=N: the full validator on every Nth slow path, while no other thread is at work. */
@@ -157,34 +162,57 @@ static freehold__cold void check_heap(void)
         freehold__broken(wrong);
 }
 
-/* What the options add to slow paths. */
-static void after_slow_path(void)
+static freehold__cold void do_extras(void)
 {
-    if (freehold__unlikely(freehold__process_options.purger))
+    freehold__limit_tell();
+    if (freehold__process_options.purger)
         freehold__purger_start();
-    if (freehold__unlikely(freehold__process_options.check != 0))
+    if (freehold__process_options.check != 0)
         check_heap();
 }
 
-static void *allocate_of_class(unsigned index)
+/* What the options add to slow paths. */
+static void after_slow_path(void)
+{
+    if (freehold__unlikely(freehold__process_options.extras))
+        do_extras();
+}
+
+/* NULL when memory is out. */
+static void *slot_of_class(unsigned index)
 {
     freehold__lane *lane = lane_of_thread();
     if (lane == NULL)
-        return out_of_memory();
+        return NULL;
     void *slot = freehold__bin_pop(&lane->bin[index]);
     if (slot == NULL)
         slot = freehold__lane_refill(lane, index);
     leave_lane(lane);
     after_slow_path();
-    return freehold__likely(slot != NULL) ? slot : out_of_memory();
+    return slot;
+}
+
+static void *allocate_of_class(unsigned index, size_t bytes)
+{
+    void *slot = slot_of_class(index);
+    return freehold__likely(slot != NULL) ? slot : out_of_memory(bytes);
 }
 
 void *freehold__allocate_slow(size_t bytes)
 {
     if (bytes <= FREEHOLD__SLOT_MAX)
-        return allocate_of_class(freehold__class_of(bytes == 0 ? 1 : bytes));
-    void *block = allocate_large(bytes, FREEHOLD__MIN_ALIGN);
-    return block != NULL ? block : out_of_memory();
+        return allocate_of_class(freehold__class_of(bytes == 0 ? 1 : bytes), bytes);
+    return allocate_large(bytes, FREEHOLD__MIN_ALIGN, NULL);
+}
+
+void *freehold__allocate_large(size_t bytes, bool *zeroed)
+{
+    return allocate_large(bytes, FREEHOLD__MIN_ALIGN, zeroed);
+}
+
+void *freehold__allocate_shrinking(size_t bytes)
+{
+    return slot_of_class(freehold__class_of(bytes));
 }
 
 void *freehold__allocate_refill(size_t bytes, freehold__bin *bin, freehold__lane *lane)
@@ -197,15 +225,16 @@ void *freehold__allocate_aligned(size_t bytes, size_t align)
 {
     unsigned index = freehold__class_of_aligned(bytes == 0 ? 1 : bytes, align);
     if (index < FREEHOLD__CLASSES)
-        return allocate_of_class(index);
-    void *block = allocate_large(bytes == 0 ? 1 : bytes, align);
-    return block != NULL ? block : out_of_memory();
+        return allocate_of_class(index, bytes);
+    return allocate_large(bytes == 0 ? 1 : bytes, align, NULL);
 }
 
 void *freehold__allocate_growing(size_t bytes)
 {
     void *block = freehold__large_alloc(
         &freehold__process_heap.pages.large, bytes, FREEHOLD__MIN_ALIGN, NULL);
+    if (freehold__unlikely(freehold__limited()))
+        freehold__limit_tell();
     return freehold__likely(block != NULL) ? block : freehold__allocate(bytes);
 }
 

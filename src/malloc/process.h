@@ -42,6 +42,12 @@ __attribute__((noinline)) void *freehold__allocate_refill(
 /* align > 16, a power of two. */
 void *freehold__allocate_aligned(size_t bytes, size_t align);
 
+/* bytes > FREEHOLD__SLOT_MAX. *zeroed: it is known to read zero. */
+void *freehold__allocate_large(size_t bytes, bool *zeroed);
+
+/* For a block that shrinks, to at most FREEHOLD__SLOT_MAX: NULL is no failure, it can stay. */
+void *freehold__allocate_shrinking(size_t bytes);
+
 /* For a block that grows (freehold__grows_large): a large block, whatever its size. */
 void *freehold__allocate_growing(size_t bytes);
 
@@ -133,6 +139,8 @@ typedef struct freehold__options {
     char stats[256]; /* file of the statistics at exit; empty: none; "-": standard error */
     bool purger;
     uint32_t check;
+    size_t limit, soft_limit; /* bytes held; 0: none */
+    bool extras;              /* the options add something to slow paths */
 } freehold__options;
 extern freehold__options freehold__process_options;
 void freehold__options_read(const char *text);
@@ -144,6 +152,19 @@ void freehold__options_read(const char *text);
 void freehold__fork_handlers(void);
 bool freehold__threads_are_announced(void);
 bool freehold__is_single_threaded(void);
+
+/* The limits of the options (limit.c), 0: none. Nothing but freehold__limited costs anything without
+ * them. */
+void freehold__limit_start(size_t hard, size_t soft);
+freehold__cold void freehold__limit_tell(void); /* what there is to tell; without a lock */
+/* A request has come to nothing: says so, the first time that it is for the limit's sake. */
+freehold__cold void freehold__limit_refuses(size_t bytes);
+void freehold__limit_forget(void); /* in a forked child */
+
+static inline bool freehold__limited(void)
+{
+    return freehold__process_heap.pages.quota != NULL;
+}
 
 /* Background purging, when the option asks for it; called on slow paths. */
 void freehold__purger_start(void);

@@ -89,6 +89,26 @@ class PassThrough(Case):
         self.assertEqual(result.stdout, f"{LIBRARY}:libc.so.6\npurger=1,retain=never,check=5,stats={self.dir}/s\n")
 
 
+class Limits(Case):
+    """F89: --limit and --soft-limit."""
+
+    def test_they_become_options(self):
+        result = freehold("run", "--limit", "512M", "--option", "check=5", "--soft-limit=100000K", PROBE, "environment")
+        self.assertEqual(result.stdout, f"{LIBRARY}\ncheck=5,limit=512M,soft_limit=100000K\n")
+
+    def test_a_real_program_is_told(self):
+        result = freehold("run", "--limit", "40M", "--soft-limit=20M", "--", "perl", "-e",
+                          'push @a, "x" x 1000 for 1..1e5')
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, r"\Afreehold: soft_limit=20M \(FREEHOLD_OPTIONS\) is passed: 2\d{7} bytes are held\n"
+                         r"freehold: limit=40M \(FREEHOLD_OPTIONS\) refused a request for \d+ bytes: 4\d{7} of 41943040 "
+                         r"bytes are held; later refusals are not reported\nOut of memory!\n")
+
+    def test_a_program_within_them_is_not(self):
+        result = freehold("run", "--limit", "40M", "--soft-limit", "20M", "--", "perl", "-e", "print 'x' x 1000")
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "x" * 1000, ""))
+
+
 class Stats(Case):
     def line(self, path):
         lines = path.read_text().splitlines()
@@ -136,6 +156,20 @@ class Errors(Case):
             (["run", "--option", "=b", "ls"], "--option: '=b' is not of the form KEY=VALUE"),
             (["run", "--stats=", "ls"], "--stats: '' cannot be the name of a file in FREEHOLD_OPTIONS"),
             (["run", "--stats=a,b", "ls"], "--stats: 'a,b' cannot be the name of a file in FREEHOLD_OPTIONS"),
+            (["run", "--limit"], "run: option '--limit' needs a value"),
+            (["run", "--limit", "12Q", "ls"],
+             "--limit: '12Q' is not a size: a number of bytes, or of units K, M or G, as 512M"),
+            (["run", "--soft-limit", "-1", "ls"],
+             "--soft-limit: '-1' is not a size: a number of bytes, or of units K, M or G, as 512M"),
+            (["run", "--limit=", "ls"], "--limit: '' is not a size: a number of bytes, or of units K, M or G, as 512M"),
+            (["run", "--limit", "1MB", "ls"],
+             "--limit: '1MB' is not a size: a number of bytes, or of units K, M or G, as 512M"),
+            (["run", "--limit", "0", "ls"], "--limit: 0 is no limit; leave the option out"),
+            (["run", "--limit", "17179869184G", "ls"], "--limit: 17179869184G is more memory than there can be"),
+            (["run", "--limit", "99999999999999999999", "ls"],
+             "--limit: 99999999999999999999 is more memory than there can be"),
+            (["run", "--soft-limit", "2M", "--limit", "2048K", "ls"],
+             "--soft-limit: 2M is not below --limit 2048K, and would never be passed"),
             (["run", "-n", "3", "ls"], "run: -n is for --compare"),
             (["run", "--compare", "-n", "0", "ls"], "--rounds: '0' is not a number from 1 to 1000"),
             (["run", "--compare", "-n", "3x", "ls"], "--rounds: '3x' is not a number from 1 to 1000"),

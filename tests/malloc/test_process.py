@@ -15,7 +15,8 @@ import sys
 import tempfile
 
 LIBRARY, PROBE, NO_CXX = map(os.path.abspath, sys.argv[1:])
-KNOWN = "(known: stats=FILE, purger=0|1, retain=decay|never|immediate, check=N)"
+KNOWN = "(known: stats=FILE, purger=0|1, retain=decay|never|immediate, check=N, limit=SIZE, soft_limit=SIZE)"
+SIZES = "(a size is a number of bytes, or of units K, M or G: 512M)"
 KEYS = ["freehold", "pid", "program", "allocations", "frees", "live_bytes", "peak_bytes", "mapped_bytes",
         "resident_retained_bytes", "purged_bytes", "threads", "large_allocations"]
 
@@ -37,10 +38,10 @@ def quiet(options, *args):
     assert err == "", (options, err)
 
 
-def complains(options, *lines):
+def complains(options, *lines, hint=KNOWN):
     process, err = run(options, 10)
     assert process.returncode == 0, process.returncode  # a wrong option must not stop a program
-    assert err == "".join(f"freehold: FREEHOLD_OPTIONS: {line} {KNOWN}\n" for line in lines), (options, err)
+    assert err == "".join(f"freehold: FREEHOLD_OPTIONS: {line} {hint}\n" for line in lines), (options, err)
 
 
 def statistics(text):
@@ -71,6 +72,13 @@ def test_options():
     complains("retain=forever", "bad value in 'retain=forever'")
     complains("retain=", "bad value in 'retain='")
     complains("retain=decays", "bad value in 'retain=decays'")
+    for option in ["limit", "soft_limit"]:  # F89
+        for value in ["0", "0K", "1G", "999999M", "16000000000G", "1000000000000000000"]:
+            quiet(f"{option}={value}", 10)
+        for value in ["", "K", "many", "1T", "1m", "M1", "1 M", "-1", "1.5G", "1MB", "0x10",
+                      "18446744073709551616", "99999999999999999999", "17179869184G", "18014398509481984K"]:
+            complains(f"{option}={value}", f"bad value in '{option}={value}'", hint=SIZES)
+    complains("limits=1M", "unknown option 'limits=1M'")
     complains("stats=", "bad value in 'stats='")
     complains("a=1,retain=decay,b", "unknown option 'a=1'", "no value in 'b'")
     long = "x" * 5000
