@@ -424,7 +424,8 @@ static void span_has_use(void *context, uintptr_t base, void *descriptor)
 {
     const freehold__slab *slab = descriptor;
     unsigned free = freehold__slab_count_any(slab);
-    CHECK(free < slab->slots || slab->state == FREEHOLD__SLAB_ACTIVE);
+    CHECK(free < slab->slots || slab->state == FREEHOLD__SLAB_ACTIVE ||
+          slab->state == FREEHOLD__SLAB_RESTING);
     (void)context;
     (void)base;
 }
