@@ -11,7 +11,8 @@
  * limit is refused, with FREEHOLD_LIMIT as its reason, and the parent is not asked; it is charged
  * before the parent is asked, so that several threads together do not exceed it either. What a
  * parent rounds a request up by is known only afterwards: if that is too much, the block goes back
- * at once, and the request is refused. A block that moves is charged twice until its old place is
+ * at once, and the request is refused. For that moment the parent has more live than the limit, by
+ * the rounding of one request a thread, which nobody has touched. A block that moves is charged twice until its old place is
  * free. A limit below what is live refuses all growth, and changes nothing else. Limits nest: each
  * has its own charge, its own counts, and the outer one hands on the reason of the inner one.
  *

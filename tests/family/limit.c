@@ -69,6 +69,7 @@ static void what_the_parent_rounds_up_is_charged(void **unused)
     assert_int_equal(freehold_last_error(&limit), FREEHOLD_LIMIT);
     assert_int_equal(freehold_stats(&limit).live_bytes, 960);
     assert_int_equal(below.live, 960);
+    assert_int_equal(below.most_live, 1024); /* for a moment, by the rounding of one request */
     below.room = 1000;
     assert_false(freehold_resize(&limit, block, 160)); /* 192 */
     assert_int_equal(freehold_usable_size(&limit, block), 128);
@@ -77,6 +78,7 @@ static void what_the_parent_rounds_up_is_charged(void **unused)
     freehold_limit_set_hard(&limit, 1024);
     assert_true(freehold_resize(&limit, block, 160));
     assert_int_equal(freehold_stats(&limit).live_bytes, 1024);
+    assert_int_equal(below.most_live, 1024);
     assert_int_equal(freehold_stats(&limit).reallocations, 1);
     assert_null(freehold_alloc(&limit, 1));
     assert_true(freehold_resize(&limit, block, 10));
