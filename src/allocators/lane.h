@@ -343,6 +343,16 @@ typedef struct freehold__heap_stats {
     uint32_t lanes;
 } freehold__heap_stats;
 freehold__heap_stats freehold__heap_count(freehold__heap *heap);
+
+/* One size class, over all lanes. */
+typedef struct freehold__class_stats {
+    size_t live;  /* slots in use */
+    size_t slabs; /* in whichever state */
+    size_t bytes; /* of their spans */
+} freehold__class_stats;
+void freehold__heap_count_classes(
+    freehold__heap *heap, freehold__class_stats classes[FREEHOLD__CLASSES]);
+
 /* The peak is what is used now. */
 void freehold__heap_reset_peak(freehold__heap *heap);
 

@@ -356,6 +356,27 @@ static void count_slab(void *context, uintptr_t base, void *descriptor)
     stats->live_bytes += live * slab->size;
 }
 
+static void count_in_class(void *context, uintptr_t base, void *descriptor)
+{
+    freehold__class_stats *classes = context;
+    const freehold__slab *slab = descriptor;
+    (void)base;
+    if ((slab->owner & ~FREEHOLD__PENDING) == 0)
+        return;
+    freehold__class_stats *class = &classes[slab->index];
+    class->live += slab->slots - freehold__slab_count_any(slab);
+    class->slabs++;
+    class->bytes += freehold__slab_bytes(slab);
+}
+
+void freehold__heap_count_classes(
+    freehold__heap *heap, freehold__class_stats classes[FREEHOLD__CLASSES])
+{
+    for (unsigned i = 0; i < FREEHOLD__CLASSES; i++)
+        classes[i] = (freehold__class_stats){0};
+    freehold__pages_walk(&heap->pages, count_in_class, classes);
+}
+
 /* What was counted at different moments may not add up. */
 static uint64_t not_negative(uint64_t count)
 {

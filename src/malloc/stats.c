@@ -36,8 +36,58 @@ __attribute__((constructor)) static void note_program_name(void)
         program_name[i] = name[i];
 }
 
+/* Writes each class that has slabs: size, slots in use, slabs, bytes, between the words. */
+static void each_class(const char *const words[5],
+    void (*write)(void *context, const freehold__text *text), void *context)
+{
+    freehold__class_stats classes[FREEHOLD__CLASSES];
+    freehold__heap_count_classes(&freehold__process_heap, classes);
+    for (unsigned i = 0; i < FREEHOLD__CLASSES; i++) {
+        const size_t numbers[4] = {
+            freehold__size_classes[i].size, classes[i].live, classes[i].slabs, classes[i].bytes};
+        freehold__text text = {.length = 0};
+        for (unsigned n = 0; n < 4; n++) {
+            freehold__text_add(&text, words[n]);
+            freehold__text_decimal(&text, numbers[n]);
+        }
+        freehold__text_add(&text, words[4]);
+        if (classes[i].slabs != 0)
+            write(context, &text);
+    }
+}
+
+/* The line, as long as it can be: it is written at once, so that those of several processes do not
+ * mix. */
+typedef struct line {
+    char bytes[8192];
+    size_t length;
+} line;
+
+_Static_assert(
+    sizeof((line *)NULL)->bytes >=
+        FREEHOLD__CLASSES * (sizeof ",{\"size\":,\"live\":,\"slabs\":,\"bytes\":}" + 6 + 3 * 20) +
+            2 * sizeof((freehold__text *)NULL)->bytes,
+    "the line has room for every class, and for two texts");
+
+static void line_add(line *l, const freehold__text *text)
+{
+    memcpy(l->bytes + l->length, text->bytes, text->length);
+    l->length += text->length;
+}
+
+/* Each begins with a comma, which the first one does without. */
+static void line_add_class(void *whole, const freehold__text *text)
+{
+    line *l = whole;
+    size_t skipped = l->bytes[l->length - 1] == '[';
+    memcpy(l->bytes + l->length, text->bytes + skipped, text->length - skipped);
+    l->length += text->length - skipped;
+}
+
 void freehold__stats_write(void)
 {
+    static const char *const words[5] = {
+        ",{\"size\":", ",\"live\":", ",\"slabs\":", ",\"bytes\":", "}"};
     freehold__heap_stats stats = count();
     freehold__text numbers = {.length = 0}, head = {.length = 0};
     freehold__text_add(&head, "{\"freehold\":\"0.1.0\"");
@@ -57,12 +107,16 @@ void freehold__stats_write(void)
     add_number(&numbers, "purged_bytes", stats.purged_bytes);
     add_number(&numbers, "threads", stats.lanes);
     add_number(&numbers, "large_allocations", stats.large_allocations);
-    freehold__text_add(&numbers, "}\n");
+    freehold__text_add(&numbers, ",\"classes\":[");
+    freehold__text end = {.length = 0};
+    freehold__text_add(&end, "]}\n");
 
-    char line[sizeof head.bytes + sizeof numbers.bytes];
-    memcpy(line, head.bytes, head.length);
-    memcpy(line + head.length, numbers.bytes, numbers.length);
-    if (!freehold__port_append(freehold__process_options.stats, line, head.length + numbers.length))
+    line whole = {.length = 0};
+    line_add(&whole, &head);
+    line_add(&whole, &numbers);
+    each_class(words, line_add_class, &whole);
+    line_add(&whole, &end);
+    if (!freehold__port_append(freehold__process_options.stats, whole.bytes, whole.length))
         freehold__port_write("freehold: the statistics could not be written\n", 46);
 }
 
@@ -106,8 +160,16 @@ FREEHOLD__EXPORT struct mallinfo FREEHOLD__ENTRY(mallinfo)(void)
     return info;
 }
 
+static void write_text(void *unused, const freehold__text *text)
+{
+    (void)unused;
+    freehold__port_write(text->bytes, text->length);
+}
+
 FREEHOLD__EXPORT void FREEHOLD__ENTRY(malloc_stats)(void)
 {
+    static const char *const words[5] = {
+        "freehold: size ", ": slots in use = ", ", slabs = ", ", bytes = ", "\n"};
     freehold__heap_stats stats = count();
     const struct {
         const char *name;
@@ -133,10 +195,18 @@ FREEHOLD__EXPORT void FREEHOLD__ENTRY(malloc_stats)(void)
         freehold__text_add(&text, "\n");
         freehold__port_write(text.bytes, text.length);
     }
+    each_class(words, write_text, NULL);
+}
+
+static void print_text(void *stream, const freehold__text *text)
+{
+    fputs(text->bytes, stream);
 }
 
 FREEHOLD__EXPORT int FREEHOLD__ENTRY(malloc_info)(int options, FILE *stream)
 {
+    static const char *const words[5] = {
+        "<class size=\"", "\" live=\"", "\" slabs=\"", "\" bytes=\"", "\"/>\n"};
     if (options != 0) {
         errno = EINVAL;
         return -1;
@@ -149,10 +219,10 @@ FREEHOLD__EXPORT int FREEHOLD__ENTRY(malloc_info)(int options, FILE *stream)
         "<total type=\"large\" count=\"%llu\"/>\n"
         "<system type=\"current\" size=\"%zu\"/>\n"
         "<system type=\"max\" size=\"%zu\"/>\n"
-        "<system type=\"retained\" size=\"%zu\"/>\n"
-        "</malloc>\n",
+        "<system type=\"retained\" size=\"%zu\"/>\n",
         (unsigned long long)stats.allocations, stats.live_bytes, (unsigned long long)stats.frees,
         (unsigned long long)stats.large_allocations, stats.mapped_bytes, stats.peak_bytes,
         stats.retained_bytes);
-    return written < 0 ? -1 : 0;
+    each_class(words, print_text, stream);
+    return written < 0 || fputs("</malloc>\n", stream) < 0 ? -1 : 0;
 }

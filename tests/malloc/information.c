@@ -86,10 +86,43 @@ static void info_as_text(void)
     }
 }
 
+/* F88: slots in use, slabs and bytes of a class, as malloc_info says. */
+static void class_now(size_t size, size_t now[3])
+{
+    char *text = NULL, key[40];
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    CHECK(stream != NULL && malloc_info(0, stream) == 0);
+    fclose(stream);
+    snprintf(key, sizeof key, "<class size=\"%zu\" ", size);
+    const char *row = strstr(text, key);
+    now[0] = now[1] = now[2] = 0;
+    if (row != NULL)
+        CHECK(sscanf(row + strlen(key), "live=\"%zu\" slabs=\"%zu\" bytes=\"%zu\"/>", &now[0],
+                  &now[1], &now[2]) == 3);
+    free(text);
+}
+
+static void classes_follow(void)
+{
+    static void *block[777];
+    size_t before[3], with[3], after[3];
+    class_now(12288, before);
+    for (int i = 0; i < 777; i++)
+        block[i] = malloc(12000);
+    class_now(12288, with);
+    CHECK(with[0] == before[0] + 777);
+    CHECK(with[1] > before[1] && with[2] % with[1] == 0 && with[2] >= with[0] * 12288);
+    for (int i = 0; i < 777; i++)
+        free(block[i]);
+    class_now(12288, after);
+    CHECK(after[0] == before[0] && after[1] < with[1]);
+}
+
 static void stats_to_standard_error(void)
 {
     int ends[2], saved = dup(2);
-    char text[4096];
+    char text[16384];
     CHECK(pipe(ends) == 0);
     dup2(ends[1], 2);
     malloc_stats();
@@ -101,6 +134,12 @@ static void stats_to_standard_error(void)
     CHECK(strstr(text, "freehold: allocations") == text);
     CHECK(strstr(text, "bytes in use") != NULL && strstr(text, "bytes mapped") != NULL);
     CHECK(text[length - 1] == '\n');
+    const char *row = strstr(text, "freehold: size 112: slots in use = ");
+    size_t live, slabs, bytes;
+    CHECK(row != NULL &&
+          sscanf(row, "freehold: size 112: slots in use = %zu, slabs = %zu, bytes = %zu\n", &live,
+              &slabs, &bytes) == 3);
+    CHECK(live >= 1 && slabs >= 1 && bytes >= live * 112);
 }
 
 int main(void)
@@ -108,7 +147,10 @@ int main(void)
     mallinfo_follows();
     old_mallinfo();
     info_as_text();
+    classes_follow();
+    void *block = malloc(100);
     stats_to_standard_error();
+    free(block);
     CHECK(mallopt(M_MMAP_THRESHOLD, 100000) == 1);
     CHECK(mallopt(M_ARENA_MAX, 1) == 1);
     CHECK(malloc_usable_size(opaque(malloc(100000))) >= 100000);

@@ -88,6 +88,19 @@ def test_options():
     assert err.startswith("freehold: FREEHOLD_OPTIONS: bad value in 'stats=yyy"), err
 
 
+def classes(line):
+    """F88: every class with slabs, in order, and they add up to what is live beside large blocks."""
+    stats = json.loads(line)
+    rows = stats["classes"]
+    assert all(list(row) == ["size", "live", "slabs", "bytes"] and row["slabs"] > 0 for row in rows), rows
+    sizes = [row["size"] for row in rows]
+    assert sizes == sorted(set(sizes)) and all(row["live"] * row["size"] <= row["bytes"] for row in rows), rows
+    small = sum(row["live"] * row["size"] for row in rows)
+    large = stats["live_bytes"] - small
+    assert large % 4096 == 0 and 0 <= large <= 7 * 2 ** 21, stats
+    assert 500 <= next(row["live"] for row in rows if row["size"] == 112) <= 600, rows
+
+
 def test_statistics():
     process, err = run("stats=-", 1000, 7)
     stats = statistics(err)
@@ -98,6 +111,7 @@ def test_statistics():
     assert 500 * 100 <= stats["live_bytes"] <= 500 * 112 + 200000, stats
     assert stats["peak_bytes"] >= 3000000 and stats["mapped_bytes"] >= stats["live_bytes"], stats
     assert stats["threads"] == 1, stats
+    classes(err)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "stats")
         quiet(f"stats={path}", 10)
