@@ -10,7 +10,8 @@
 freehold__options freehold__process_options;
 
 static const char known[] =
-    "known: stats=FILE, purger=0|1, retain=decay|never|immediate, check=N, limit=SIZE, "
+    "known: stats=FILE, purger=0|1, retain=decay|never|immediate, huge_pages=system|always|never, "
+    "check=N, limit=SIZE, "
     "soft_limit=SIZE";
 static const char sizes[] = "a size is a number of bytes, or of units K, M or G: 512M";
 
@@ -89,6 +90,21 @@ static bool set_retain(const char *value, size_t length)
     return false;
 }
 
+static bool set_huge(const char *value, size_t length)
+{
+    static const struct {
+        const char *word;
+        freehold__huge huge;
+    } words[] = {{"system", FREEHOLD__HUGE_SYSTEM}, {"always", FREEHOLD__HUGE_ALWAYS},
+        {"never", FREEHOLD__HUGE_NEVER}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (equal(value, length, words[i].word)) {
+            freehold__pages_set_huge(&freehold__process_heap.pages, words[i].huge);
+            return true;
+        }
+    return false;
+}
+
 static bool set_stats(const char *value, size_t length)
 {
     freehold__options *options = &freehold__process_options;
@@ -115,6 +131,8 @@ static void read_item(const char *item, size_t length)
         good = set_stats(value, rest);
     } else if (equal(item, key, "retain")) {
         good = set_retain(value, rest);
+    } else if (equal(item, key, "huge_pages")) {
+        good = set_huge(value, rest);
     } else if (equal(item, key, "purger")) {
         good = number(value, rest, 1, &flag);
         freehold__process_options.purger = good && flag != 0;

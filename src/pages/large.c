@@ -362,7 +362,8 @@ static bool begin_mapping(
 }
 
 /* Without the lock: what was taken out, resized, or new address space. base is 0 on failure. */
-static freehold__large_block map_block(freehold__large_block old, size_t bytes, size_t align)
+static freehold__large_block map_block(
+    freehold__large_block old, size_t bytes, size_t align, freehold__huge huge)
 {
     void *base = NULL;
     if (old.base != 0) {
@@ -370,8 +371,11 @@ static freehold__large_block map_block(freehold__large_block old, size_t bytes, 
         if (base == NULL)
             freehold__port_unmap((void *)old.base, old.bytes);
     }
-    if (base == NULL)
+    if (base == NULL) {
         base = freehold__port_map(bytes, align);
+        if (base != NULL)
+            freehold__port_huge(base, bytes, huge);
+    }
     return block_of((uintptr_t)base, bytes);
 }
 
@@ -379,7 +383,7 @@ static freehold__large_block map_block(freehold__large_block old, size_t bytes, 
 static void *alloc_mapped(
     freehold__large *large, freehold__large_block old, size_t bytes, size_t align)
 {
-    freehold__large_block block = map_block(old, bytes, align);
+    freehold__large_block block = map_block(old, bytes, align, large->huge);
     take(large);
     large->count--;
     if (block.base != 0)

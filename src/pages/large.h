@@ -40,6 +40,9 @@ typedef struct freehold__large {
     struct freehold__large_kept *kept; /* FREEHOLD__LARGE_KEPT entries, before the table */
     unsigned kept_count;
     freehold__retain retain;
+    /* Constant from the start: of every block that is mapped. One for all, since kept blocks merge, and
+     * a remap needs one kind of mapping. */
+    freehold__huge huge;
     bool exact;             /* constant: no block is a page longer than it was asked for */
     freehold__quota *quota; /* NULL: none. Blocks are charged to it, live and kept. */
     _Atomic size_t live_bytes, kept_bytes, peak_bytes;

@@ -11,6 +11,8 @@ static bool add_section(freehold__pages *pages)
     freehold__section *section = freehold__section_map(pages);
     if (section == NULL)
         return false;
+    if (freehold__unlikely(pages->huge != FREEHOLD__HUGE_SYSTEM))
+        freehold__section_set_huge(section, pages->huge);
     section->next = pages->sections;
     pages->sections = section;
     pages->mapped += FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE;
@@ -266,6 +268,17 @@ void freehold__pages_retain(freehold__pages *pages, uint32_t now, bool all)
 {
     purge_free(pages, now, all);
     freehold__large_retain(&pages->large, freehold__pages_live(pages), now, all);
+}
+
+/* ---- huge pages ------------------------------------------------------------------------------ */
+
+void freehold__pages_set_huge(freehold__pages *pages, freehold__huge huge)
+{
+    freehold__lock_take(&pages->lock);
+    pages->huge = pages->large.huge = huge;
+    for (freehold__section *section = pages->sections; section != NULL; section = section->next)
+        freehold__section_set_huge(section, huge);
+    freehold__lock_drop(&pages->lock);
 }
 
 /* ---- looking, ending ------------------------------------------------------------------------- */

@@ -28,6 +28,7 @@ typedef struct freehold__pages {
     freehold__section *sections;
     freehold__meta meta;
     freehold__retain retain;
+    freehold__huge huge;               /* of the users' part of each section */
     freehold__quota *quota;            /* NULL: none; the same as that of the large blocks */
     _Atomic size_t used, mapped, peak; /* granules; written under the lock */
     size_t resting;                    /* granules of `used` that are not charged to the quota */
@@ -55,6 +56,10 @@ void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty);
 /* Purges what the policy no longer keeps; everything free when `all`. Cheap when there is nothing
  * to do. */
 void freehold__pages_retain(freehold__pages *pages, uint32_t now, bool all);
+
+/* Which pages spans and large blocks get from now on (port/port.h), those of the sections that there
+ * are included. */
+void freehold__pages_set_huge(freehold__pages *pages, freehold__huge huge);
 
 /* Bytes in use: spans and large blocks. */
 size_t freehold__pages_live(const freehold__pages *pages);

@@ -2,7 +2,6 @@
 #include "pages/section.h"
 
 #include "pages/page_map.h"
-#include "port/port.h"
 
 freehold__section *freehold__section_map(struct freehold__pages *pages)
 {
@@ -22,6 +21,12 @@ freehold__section *freehold__section_map(struct freehold__pages *pages)
     section->end = FREEHOLD__USER_GRANULE;
     freehold__page_map_set(address, true);
     return section;
+}
+
+void freehold__section_set_huge(freehold__section *section, freehold__huge huge)
+{
+    uintptr_t users = freehold__section_base(section) + FREEHOLD__USER_OFFSET;
+    freehold__port_huge((void *)users, FREEHOLD__SECTION - FREEHOLD__USER_OFFSET, huge);
 }
 
 void freehold__section_unmap(freehold__section *section)

@@ -23,6 +23,7 @@
 
 #include "base/bits.h"
 #include "base/size_class.h"
+#include "port/port.h"
 
 #define FREEHOLD__SECTION_SHIFT    25
 #define FREEHOLD__SECTION          ((uintptr_t)1 << FREEHOLD__SECTION_SHIFT)
@@ -105,6 +106,9 @@ static inline void *freehold__section_descriptor(freehold__section *section, uns
 {
     return (char *)section + (size_t)unit * FREEHOLD__DESCRIPTOR_UNIT;
 }
+
+/* Which pages the users' part gets: the state before it is small, and touched here and there. */
+void freehold__section_set_huge(freehold__section *section, freehold__huge huge);
 
 /* Maps a section for `pages` with its guards, everything else zero; NULL when the port refuses. */
 freehold__section *freehold__section_map(struct freehold__pages *pages);

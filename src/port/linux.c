@@ -133,6 +133,14 @@ bool freehold__port_protect(void *base, size_t bytes, freehold__protection prote
     return done;
 }
 
+void freehold__port_huge(void *base, size_t bytes, freehold__huge huge)
+{
+    int saved = errno;
+    if (huge != FREEHOLD__HUGE_SYSTEM)
+        madvise(base, bytes, huge == FREEHOLD__HUGE_ALWAYS ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    errno = saved;
+}
+
 uint32_t freehold__port_milliseconds(void)
 {
     struct timespec now;

@@ -54,6 +54,17 @@ typedef enum freehold__protection {
 } freehold__protection;
 bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection);
 
+/*
+ * Which pages a range is to have, of those that the system backs anonymous memory with by itself:
+ * large ones wherever they fit, none, or as the system is set. Advice: it cannot fail.
+ */
+typedef enum freehold__huge {
+    FREEHOLD__HUGE_SYSTEM,
+    FREEHOLD__HUGE_ALWAYS,
+    FREEHOLD__HUGE_NEVER
+} freehold__huge;
+void freehold__port_huge(void *base, size_t bytes, freehold__huge huge);
+
 /* A clock that never goes back, in milliseconds; a few of them coarse. Differences wrap correctly.
  * */
 uint32_t freehold__port_milliseconds(void);

@@ -15,7 +15,8 @@ import sys
 import tempfile
 
 LIBRARY, PROBE, NO_CXX = map(os.path.abspath, sys.argv[1:])
-KNOWN = "(known: stats=FILE, purger=0|1, retain=decay|never|immediate, check=N, limit=SIZE, soft_limit=SIZE)"
+KNOWN = ("(known: stats=FILE, purger=0|1, retain=decay|never|immediate, huge_pages=system|always|never, check=N, "
+         "limit=SIZE, soft_limit=SIZE)")
 SIZES = "(a size is a number of bytes, or of units K, M or G: 512M)"
 KEYS = ["freehold", "pid", "program", "allocations", "frees", "live_bytes", "peak_bytes", "mapped_bytes",
         "resident_retained_bytes", "purged_bytes", "threads", "large_allocations"]
@@ -72,6 +73,10 @@ def test_options():
     complains("retain=forever", "bad value in 'retain=forever'")
     complains("retain=", "bad value in 'retain='")
     complains("retain=decays", "bad value in 'retain=decays'")
+    for value in ["system", "always", "never"]:  # F86
+        quiet(f"huge_pages={value}", 10, 3)
+    complains("huge_pages=2M", "bad value in 'huge_pages=2M'")
+    complains("huge_pages=", "bad value in 'huge_pages='")
     for option in ["limit", "soft_limit"]:  # F89
         for value in ["0", "0K", "1G", "999999M", "16000000000G", "1000000000000000000"]:
             quiet(f"{option}={value}", 10)
