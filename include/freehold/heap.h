@@ -12,8 +12,9 @@
  *              used costs memory.
  * Sizes        Up to 512 KiB out of slabs, 68 size classes with at most 15 bytes or a fifth of the
  *              block to spare; beyond that each block is mapped by itself.
- * Alignments   Any power of two that the address space has. An offset must be a multiple of the
- *              alignment.
+ * Alignments   Any power of two that the address space has, with any offset. A block whose offset is
+ *              no multiple of its alignment costs up to the alignment more, and a record of 64 bytes
+ *              out of line; while there is one, a call with any block looks it up in a table.
  * Cost         Alloc and free O(1). freehold_owns and freehold_base O(1) for blocks out of slabs,
  *              else linear in the number of larger blocks. Free memory is kept for about half a
  *              second, then all but 4 MiB or an eighth of what is live goes back to the system, in

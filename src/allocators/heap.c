@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The typed heap: one lane behind one lock (allocators/single.h), with all size classes.
+ * The typed heap: one lane behind one lock (allocators/single.h), with all size classes. Blocks with
+ * an offset begin within their memory, and have records for that (allocators/shifted.h).
  */
 #include "freehold/heap.h"
 
 #include <string.h>
 
+#include "allocators/shifted.h"
 #include "allocators/single.h"
 
 #define MAGIC FREEHOLD_MAGIC('f', 'h', ' ', 'h', 'e', 'a', 'p', '1')
 
-typedef freehold__single state;
+/* What freehold_heap has in its words. */
+typedef struct state {
+    freehold__single single;
+    freehold__shifted shifted; /* the single's lock */
+} state;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__HEAP_WORDS &&
                    _Alignof(state) <= _Alignof(uint64_t),
@@ -21,46 +27,173 @@ static state *state_of(freehold_allocator *self)
     return (state *)(void *)((freehold_heap *)(void *)self)->state;
 }
 
+static freehold__single *single_of(freehold_allocator *self)
+{
+    return &state_of(self)->single;
+}
+
+/* ---- blocks with an offset (shifted.h) ------------------------------------------------------- */
+
+/* Whether the memory that begins there is free, and the heap's. */
+static bool rests(const void *owner, uintptr_t start)
+{
+    freehold__heap *heap = (freehold__heap *)&((const state *)owner)->single.heap;
+    if (!freehold__page_map_has(start))
+        return freehold__large_kept_at(&heap->pages.large, (void *)start).base == start;
+    const freehold__slab *slab = freehold__page_map_find(start);
+    const freehold__lane *lane = freehold__single_owner_of(slab);
+    freehold__place place = freehold__slab_place(slab, start);
+    return lane != NULL && lane->heap == heap && !place.inside && place.slot < slab->slots &&
+           !freehold__single_is_live(slab, (unsigned)place.slot);
+}
+
+static size_t bytes_at(const void *owner, uintptr_t start)
+{
+    freehold__heap *heap = (freehold__heap *)&((const state *)owner)->single.heap;
+    return freehold__heap_find(heap, (void *)start).bytes;
+}
+
+static freehold__shifted_record record_at(state *s, const void *address)
+{
+    freehold__lock_take(&s->single.lock);
+    freehold__shifted_record record = freehold__shifted_at(&s->shifted, (uintptr_t)address);
+    freehold__lock_drop(&s->single.lock);
+    return record;
+}
+
+/* Where the memory of a block begins; 0: memory begins there, but no block. */
+static uintptr_t start_of(state *s, const void *block)
+{
+    if (freehold__likely(!freehold__shifted_any(&s->shifted)))
+        return (uintptr_t)block;
+    freehold__shifted_record record = record_at(s, block);
+    if (record.kind == FREEHOLD__SHIFTED_START)
+        return 0;
+    return record.kind == FREEHOLD__SHIFTED_BLOCK ? record.other : (uintptr_t)block;
+}
+
+static freehold__cold void misuse(state *s, const char *function, const void *pointer)
+{
+    freehold__heap *heap = &s->single.heap;
+    freehold__shifted_wrong wrong = {.bytes = 0};
+    if (!freehold__large_interrupted(&heap->pages.large)) {
+        uintptr_t around = (uintptr_t)freehold__single_block_around(&s->single, pointer);
+        freehold__lock_take(&s->single.lock);
+        wrong = freehold__shifted_explain(
+            &s->shifted, pointer, around, around != 0 ? bytes_at(s, around) : 0);
+        freehold__lock_drop(&s->single.lock);
+    }
+    if (wrong.record.kind != FREEHOLD__SHIFTED_NONE)
+        freehold__shifted_misuse(wrong, function, pointer);
+    else
+        freehold__heap_misuse(heap, function, pointer);
+}
+
 /* ---- allocating ------------------------------------------------------------------------------ */
 
-/* bytes > 0; align >= 16, a power of two. *zeroed: whether the block is known to read zero. */
-static void *allocate(state *s, size_t bytes, size_t align, bool *zeroed)
+/* For a request of so many bytes, memory of `whole` > 0; align >= 16, a power of two. *zeroed:
+ * whether it is known to read zero. */
+static void *allocate(freehold__single *s, size_t bytes, size_t whole, size_t align, bool *zeroed)
 {
     unsigned index = FREEHOLD__CLASSES;
     if (freehold__unlikely(align > FREEHOLD__MIN_ALIGN))
-        index = freehold__class_of_aligned(bytes, align);
-    else if (freehold__likely(bytes <= FREEHOLD__SLOT_MAX))
-        index = freehold__class_of(bytes);
+        index = freehold__class_of_aligned(whole, align);
+    else if (freehold__likely(whole <= FREEHOLD__SLOT_MAX))
+        index = freehold__class_of(whole);
     return freehold__likely(index < FREEHOLD__CLASSES)
                ? freehold__single_allocate_slot(s, bytes, index, zeroed)
-               : freehold__single_allocate_large(s, bytes, bytes, align, zeroed);
+               : freehold__single_allocate_large(s, bytes, whole, align, zeroed);
 }
 
-/* A slot begins at a multiple of its size, so that no offset but a multiple of the alignment can be
- * had. */
+/* A block that begins `shift` behind a multiple of the alignment. */
+static freehold__cold void *allocate_shifted(
+    state *s, size_t bytes, size_t align, size_t shift, bool *zeroed)
+{
+    size_t whole;
+    char *start = NULL;
+    freehold__lock_take(&s->single.lock);
+    bool room =
+        !__builtin_add_overflow(bytes, shift, &whole) && freehold__shifted_reserve(&s->shifted);
+    if (!room)
+        freehold__single_count(&s->single, NULL, bytes);
+    freehold__lock_drop(&s->single.lock);
+    if (!room)
+        return NULL;
+    start = allocate(&s->single, bytes, whole, align, zeroed);
+    freehold__lock_take(&s->single.lock);
+    freehold__shifted_add(&s->shifted, (uintptr_t)start, shift);
+    freehold__lock_drop(&s->single.lock);
+    return start != NULL ? start + shift : NULL;
+}
+
 static void *heap_allocate(
     freehold_allocator *self, size_t bytes, size_t alignment, size_t offset, bool zeroed)
 {
     state *s = state_of(self);
     bool known = false;
-    if (freehold__unlikely(offset != 0)) {
-        freehold__allocator_says(self, FREEHOLD_UNSUPPORTED);
-        return NULL;
-    }
-    void *block = allocate(s, bytes, alignment, &known);
+    void *block = freehold__likely(offset == 0)
+                      ? allocate(&s->single, bytes, bytes, alignment, &known)
+                      : allocate_shifted(s, bytes, alignment, alignment - offset, &known);
     return !zeroed || known || block == NULL ? block : memset(block, 0, bytes);
 }
 
 /* ---- freeing --------------------------------------------------------------------------------- */
 
+/* Ends the records of a block that has any; returns where its memory begins, as start_of. */
+static freehold__cold uintptr_t end_shifted(state *s, const void *block)
+{
+    freehold__lock_take(&s->single.lock);
+    freehold__shifted_record record = freehold__shifted_at(&s->shifted, (uintptr_t)block);
+    uintptr_t start = (uintptr_t)block;
+    if (record.kind == FREEHOLD__SHIFTED_START)
+        start = 0;
+    if (record.kind == FREEHOLD__SHIFTED_BLOCK) {
+        start = record.other;
+        freehold__shifted_end(
+            &s->shifted, (uintptr_t)block, bytes_at(s, start) - ((uintptr_t)block - start));
+    }
+    freehold__lock_drop(&s->single.lock);
+    return start;
+}
+
+static size_t release(state *s, void *block, const char *function)
+{
+    uintptr_t start = (uintptr_t)block;
+    if (freehold__unlikely(freehold__shifted_any(&s->shifted)))
+        start = end_shifted(s, block);
+    size_t bytes =
+        freehold__likely(start != 0) ? freehold__single_free(&s->single, (void *)start) : 0;
+    if (freehold__unlikely(bytes == 0))
+        misuse(s, function, block);
+    return bytes - ((uintptr_t)block - start);
+}
+
 static size_t heap_free(freehold_allocator *self, void *block)
 {
-    return freehold__single_release(state_of(self), block, "freehold_free");
+    return release(state_of(self), block, "freehold_free");
+}
+
+/* A live block, with its memory. */
+typedef struct live {
+    freehold__found found; /* the memory */
+    void *start;           /* of the memory */
+    size_t shift;          /* of the block in it */
+} live;
+
+static live find(state *s, const void *block, const char *function)
+{
+    uintptr_t start = start_of(s, block);
+    live l = {.start = (void *)start, .shift = (uintptr_t)block - start};
+    if (freehold__likely(start != 0))
+        l.found = freehold__heap_find(&s->single.heap, l.start);
+    if (freehold__unlikely(l.found.bytes == 0))
+        misuse(s, function, block);
+    return l;
 }
 
 /*
- * Whether the block may have been asked for with so many bytes: with any alignment that its class
- * has, because which one it was is not known.
+ * Whether memory may have been asked for with so many bytes: with any alignment that its class has,
+ * because which one it was is not known.
  */
 static bool fits(const freehold_allocator *self, freehold__found found, size_t bytes)
 {
@@ -75,14 +208,19 @@ static size_t heap_free_sized(freehold_allocator *self, void *block, size_t byte
 {
     state *s = state_of(self);
     const char *function = "freehold_free_sized";
-    if (!fits(self, freehold__single_find(s, block, function), bytes))
-        freehold__heap_mismatch(&s->heap, function, block, bytes, 0);
-    return freehold__single_release(s, block, function);
+    live l = find(s, block, function);
+    size_t whole;
+    bool possible = !__builtin_add_overflow(bytes, l.shift, &whole) && fits(self, l.found, whole);
+    if (freehold__unlikely(!possible) && l.shift != 0)
+        freehold__shifted_mismatch(function, block, bytes, l.found.bytes - l.shift);
+    else if (freehold__unlikely(!possible))
+        freehold__heap_mismatch(&s->single.heap, function, block, bytes, 0);
+    return release(s, block, function);
 }
 
 /* ---- resizing -------------------------------------------------------------------------------- */
 
-/* A new block of so many bytes would be no smaller either, or little so. */
+/* New memory of so many bytes would be no smaller either, or little so. */
 static bool stays(const freehold_allocator *self, freehold__found found, size_t bytes)
 {
     return freehold__stays(found.bytes, bytes) ||
@@ -90,35 +228,50 @@ static bool stays(const freehold_allocator *self, freehold__found found, size_t 
                freehold__class_of_aligned(bytes, self->alignment) == found.slab->index);
 }
 
+static bool resize_in_place(freehold_allocator *self, live l, size_t bytes)
+{
+    freehold__large *large = &single_of(self)->heap.pages.large;
+    size_t whole;
+    if (__builtin_add_overflow(bytes, l.shift, &whole))
+        return false;
+    return stays(self, l.found, whole) ||
+           (l.found.slab == NULL && whole > FREEHOLD__SLOT_MAX &&
+               freehold__large_resize_in_place(large, l.start, whole));
+}
+
 static bool heap_resize(freehold_allocator *self, void *block, size_t bytes)
 {
-    state *s = state_of(self);
-    freehold__found found = freehold__single_find(s, block, "freehold_resize");
-    bool resized = stays(self, found, bytes) ||
-                   (found.slab == NULL && bytes > FREEHOLD__SLOT_MAX &&
-                       freehold__large_resize_in_place(&s->heap.pages.large, block, bytes));
+    bool resized = resize_in_place(self, find(state_of(self), block, "freehold_resize"), bytes);
     if (resized)
-        freehold__single_count_reallocation(s, block, bytes);
+        freehold__single_count_reallocation(single_of(self), block, bytes);
     return resized;
+}
+
+/* Without a copy; NULL: it is as it was. What the system moves is aligned to a page. */
+static void *move(freehold_allocator *self, live l, void *block, size_t bytes)
+{
+    if (l.shift == 0 && stays(self, l.found, bytes))
+        return block;
+    if (l.shift == 0 && self->alignment <= freehold__port_page_size())
+        return freehold__heap_remap(&single_of(self)->heap, l.found, block, bytes);
+    return l.shift != 0 && resize_in_place(self, l, bytes) ? block : NULL;
 }
 
 static void *remap(freehold_allocator *self, void *block, size_t bytes, const char *function)
 {
-    state *s = state_of(self);
-    freehold__found found = freehold__single_find(s, block, function);
-    void *moved = stays(self, found, bytes) ? block : NULL;
-    /* what the system moves is aligned to a page */
-    if (moved == NULL && self->alignment <= freehold__port_page_size())
-        moved = freehold__heap_remap(&s->heap, found, block, bytes);
+    freehold__single *s = single_of(self);
+    live l = find(state_of(self), block, function);
+    void *moved = move(self, l, block, bytes);
     if (moved != NULL) {
         freehold__single_count_reallocation(s, moved, bytes);
         return moved;
     }
     bool zeroed;
-    moved = allocate(s, bytes, self->alignment, &zeroed);
+    size_t have = l.found.bytes - l.shift;
+    moved = allocate(s, bytes, bytes, self->alignment, &zeroed);
     if (moved != NULL) {
-        memcpy(moved, block, found.bytes < bytes ? found.bytes : bytes);
-        freehold__single_release(s, block, function);
+        memcpy(moved, block, have < bytes ? have : bytes);
+        release(state_of(self), block, function);
         freehold__single_count_reallocation(s, moved, 0);
     }
     return moved;
@@ -139,37 +292,72 @@ static void *heap_realloc(freehold_allocator *self, void *block, size_t bytes)
 
 static size_t heap_usable_size(freehold_allocator *self, const void *block)
 {
-    return freehold__single_find(state_of(self), block, "freehold_usable_size").bytes;
+    live l = find(state_of(self), block, "freehold_usable_size");
+    return l.found.bytes - l.shift;
 }
 
 static void *heap_base(freehold_allocator *self, const void *pointer)
 {
-    return freehold__single_block_around(state_of(self), pointer);
+    state *s = state_of(self);
+    uintptr_t start = (uintptr_t)freehold__single_block_around(&s->single, pointer);
+    if (freehold__likely(!freehold__shifted_any(&s->shifted)) || start == 0)
+        return (void *)start;
+    freehold__shifted_record record = record_at(s, (void *)start);
+    uintptr_t block = record.kind == FREEHOLD__SHIFTED_START ? record.other : start;
+    return block <= (uintptr_t)pointer ? (void *)block : NULL;
 }
 
 static freehold_statistics heap_stats(freehold_allocator *self)
 {
-    return freehold__single_stats(state_of(self));
+    state *s = state_of(self);
+    freehold_statistics result = freehold__single_stats(&s->single);
+    freehold__lock_take(&s->single.lock);
+    result.live_bytes -= s->shifted.bytes;
+    freehold__lock_drop(&s->single.lock);
+    return result;
 }
 
 static void heap_reset_stats(freehold_allocator *self)
 {
-    freehold__single_reset_stats(state_of(self));
+    freehold__single_reset_stats(single_of(self));
 }
 
 static const char *heap_check(freehold_allocator *self)
 {
-    return freehold__single_check(state_of(self));
+    state *s = state_of(self);
+    const char *wrong = freehold__single_check(&s->single);
+    if (wrong != NULL)
+        return wrong;
+    freehold__lock_take(&s->single.lock);
+    wrong = freehold__shifted_check(&s->shifted, bytes_at);
+    freehold__lock_drop(&s->single.lock);
+    return wrong;
+}
+
+typedef struct walk {
+    const freehold__shifted *shifted;
+    freehold_visitor visit;
+    void *context;
+} walk;
+
+/* Under the lock. */
+static bool walk_block(void *context, void *start, size_t bytes)
+{
+    const walk *w = context;
+    freehold__shifted_record record = freehold__shifted_at(w->shifted, (uintptr_t)start);
+    size_t shift = record.kind == FREEHOLD__SHIFTED_START ? record.other - (uintptr_t)start : 0;
+    return w->visit(w->context, (char *)start + shift, bytes - shift);
 }
 
 static bool heap_walk(freehold_allocator *self, freehold_visitor visit, void *context)
 {
-    return freehold__single_walk(state_of(self), visit, context);
+    walk w = {&state_of(self)->shifted, visit, context};
+    return freehold__single_walk(single_of(self), walk_block, &w);
 }
 
 static size_t heap_trim(freehold_allocator *self)
 {
-    return freehold__single_trim(state_of(self));
+    return freehold__single_trim(single_of(self));
 }
 
 /* ---- the type -------------------------------------------------------------------------------- */
@@ -200,6 +388,8 @@ void freehold_heap_init_aligned(freehold_heap *heap, size_t alignment)
 {
     memset(heap->state, 0, sizeof heap->state);
     freehold_allocator_init(&heap->base, &operations, alignment);
+    state *s = state_of(&heap->base);
+    freehold__shifted_init(&s->shifted, rests, s);
 }
 
 void freehold_heap_init(freehold_heap *heap)
@@ -215,6 +405,7 @@ void freehold_heap_deinit(freehold_heap *heap)
         freehold__allocator_wrong(&heap->base, "freehold_heap_deinit", "heap");
     state *s = state_of(&heap->base);
     freehold_allocator_deinit(&heap->base);
-    freehold__heap_release(&s->heap);
+    freehold__heap_release(&s->single.heap);
+    freehold__shifted_release(&s->shifted);
     memset(heap->state, 0, sizeof heap->state);
 }

@@ -107,12 +107,18 @@ static freehold__cold size_t freehold__single_free_large(freehold__single *s, vo
     return bytes;
 }
 
+/* Frees a block; its size, or 0: misuse, and nothing was changed. */
+static inline size_t freehold__single_free(freehold__single *s, void *block)
+{
+    return freehold__likely(freehold__page_map_has((uintptr_t)block))
+               ? freehold__single_free_slot(s, (uintptr_t)block)
+               : freehold__single_free_large(s, block);
+}
+
 static inline size_t freehold__single_release(
     freehold__single *s, void *block, const char *function)
 {
-    size_t bytes = freehold__likely(freehold__page_map_has((uintptr_t)block))
-                       ? freehold__single_free_slot(s, (uintptr_t)block)
-                       : freehold__single_free_large(s, block);
+    size_t bytes = freehold__single_free(s, block);
     if (freehold__unlikely(bytes == 0))
         freehold__heap_misuse(&s->heap, function, block);
     return bytes;

@@ -66,11 +66,26 @@ static bool grow(freehold__table *t)
     return true;
 }
 
+bool freehold__table_has_room(const freehold__table *table, size_t more)
+{
+    size_t room = table->places - table->places / 4;
+    return more <= room && table->used <= room - more;
+}
+
+bool freehold__table_reserve(freehold__table *table, size_t more)
+{
+    if (more > table->most || table->used > table->most - more)
+        return false;
+    while (!freehold__table_has_room(table, more))
+        if (!grow(table))
+            return false;
+    return true;
+}
+
 void *freehold__table_add(freehold__table *table, uintptr_t key)
 {
     freehold__assert(key != 0 && freehold__table_find(table, key) == NULL);
-    bool full = table->used >= table->places - table->places / 4;
-    if (table->used == table->most || (full && !grow(table)))
+    if (!freehold__table_reserve(table, 1))
         return NULL;
     table->used++;
     void *record = at(table, place_of(table, key));

@@ -29,6 +29,11 @@ void *freehold__table_find(const freehold__table *table, uintptr_t key);
  * out. */
 void *freehold__table_add(freehold__table *table, uintptr_t key);
 
+/* Whether so many more can be added without more memory; and makes room for them: false, it stays
+ * as it is. */
+bool freehold__table_has_room(const freehold__table *table, size_t more);
+bool freehold__table_reserve(freehold__table *table, size_t more);
+
 void freehold__table_remove(freehold__table *table, void *record);
 
 /* The record after this one, in no order; the first for NULL, and NULL after the last. */

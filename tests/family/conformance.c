@@ -637,6 +637,7 @@ static void offsets_are_kept(void **state)
                     assert_int_equal(x->f->last_error(x->a),
                         x->row->is.by_user ? FREEHOLD_NO_MEMORY : FREEHOLD_UNSUPPORTED);
             }
+            agree(x);
             give_all(x);
         }
     end(x);

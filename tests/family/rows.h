@@ -65,9 +65,9 @@ static inline freehold_allocator *row_inner_budget(void *buffer)
 
 /* clang-format off */
 #define EACH_ROW(R)                                                                                \
-    R(heap, heap, freehold_heap_init(a), .same_up_to = 524288)                                     \
+    R(heap, heap, freehold_heap_init(a), .any_offset = true, .same_up_to = 524288)                 \
     R(heap_of_64, heap, freehold_heap_init_aligned(a, 64),                                         \
-        .same_up_to = 524288, .few_sizes = true)                                                   \
+        .any_offset = true, .same_up_to = 524288, .few_sizes = true)                               \
     R(arena, arena, freehold_arena_init(a, under),                                                 \
         .any_offset = true, .same_up_to = 524288, .same_aligned = 16, .frees_late = true,          \
         .keeps = true, .one_thread = true, .few_sizes = true)                                      \
@@ -78,23 +78,26 @@ static inline freehold_allocator *row_inner_budget(void *buffer)
         freehold_object_cache_init(a, under, &(freehold_object_kind){.bytes = 1000}),              \
         .largest = 1008, .fixed = 1008, .most_aligned = 16, .one_thread = true)                    \
     R(debug, debug, freehold_debug_init(a, under, NULL, NULL),                                     \
-        .same_up_to = 500000, .parents_pages = true, .few_sizes = true)                            \
+        .any_offset = true, .same_up_to = 500000, .parents_pages = true, .few_sizes = true)        \
     R(debug_pages, debug,                                                                          \
         freehold_debug_init(a, NULL, NULL, &(freehold_debug_options){.pages = true}),              \
         .any_offset = true, .keeps = true, .few_sizes = true)                                      \
     R(fallback, fallback, freehold_fallback_init(a, row_inner_budget(buffer), under),              \
-        .by_chance = true, .same_up_to = 524288, .ends_no_block = true, .one_thread = true,        \
+        .any_offset = true, .by_chance = true, .same_up_to = 524288, .ends_no_block = true,        \
+        .one_thread = true,                                                                        \
         .few_sizes = true)                                                                         \
     R(limit, limit, freehold_limit_init(a, under, (size_t)1 << 30),                                \
-        .beyond = FREEHOLD_LIMIT, .same_up_to = 524288, .ends_no_block = true, .parents_pages = true,\
+        .any_offset = true, .beyond = FREEHOLD_LIMIT, .same_up_to = 524288,                        \
+        .ends_no_block = true, .parents_pages = true,                                              \
         .few_sizes = true)                                                                         \
     R(locked, locked, freehold_locked_init(a, under),                                              \
-        .same_up_to = 524288, .ends_no_block = true, .few_sizes = true)                            \
+        .any_offset = true, .same_up_to = 524288, .ends_no_block = true, .few_sizes = true)        \
     R(locked_budget, locked, freehold_locked_init(a, row_inner_budget(buffer)),                    \
         .largest = ROW_SLOT, .fixed = ROW_SLOT, .most_aligned = ROW_SLOT, .by_chance = true,       \
         .ends_no_block = true, .no_trim = true)                                                    \
     R(trace, trace, freehold_trace_init(a, under, NULL, NULL),                                     \
-        .same_up_to = 524288, .ends_no_block = true, .parents_pages = true, .few_sizes = true)     \
+        .any_offset = true, .same_up_to = 524288, .ends_no_block = true, .parents_pages = true,    \
+        .few_sizes = true)                                                                         \
     R(page, page, freehold_page_init(a), .same_up_to = 1, .few_sizes = true)                       \
     R(page_of_64k, page, freehold_page_init_aligned(a, 65536), .same_up_to = 1, .few_sizes = true) \
     R(slab, slab, freehold_slab_init(a, 100), .largest = 112, .beyond = FREEHOLD_UNSUPPORTED,      \
@@ -108,7 +111,7 @@ static inline freehold_allocator *row_inner_budget(void *buffer)
         .few_sizes = true)                                                                         \
     R(least, least, freehold_least_init(a, under),                                                 \
         .no_usable = true, .no_base = true, .no_walk = true, .no_stats = true, .no_trim = true,    \
-        .by_user = true)
+        .any_offset = true, .by_user = true)
 /* clang-format on */
 
 #endif
