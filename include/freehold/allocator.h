@@ -86,6 +86,15 @@ typedef enum freehold_error {
     FREEHOLD_UNSUPPORTED, /* this allocator does not do that */
 } freehold_error;
 
+/* What a validator has found wrong first (freehold_first_corrupt). */
+typedef struct freehold_corruption {
+    const char *what;  /* as freehold_check has said it; NULL: nothing */
+    const void *where; /* the part of the allocator's state, or the memory; NULL: not known */
+    uint64_t expected,
+        found; /* what the rest of the state says, and what is there; equal: it is not
+                               * about two values */
+} freehold_corruption;
+
 /*
  * What an allocator does before it refuses a request, for every function that allocates, typed or
  * by way of the table. The structure stays the caller's, and must outlive its use.
@@ -173,6 +182,11 @@ FREEHOLD_API void freehold_allocator_deinit(freehold_allocator *allocator);
  * not return. */
 FREEHOLD_API void freehold_misused(
     freehold_allocator *allocator, const char *function, const void *pointer);
+
+/* For an operation: its check has found this wrong, for freehold_first_corrupt. Equal values stand
+ * for none. Returns `what`, which is to stay: a constant, or in the allocator. */
+FREEHOLD_API const char *freehold_corrupted(
+    const char *what, const void *where, uint64_t expected, uint64_t found);
 
 /* ---- the functions --------------------------------------------------------------------------- */
 
@@ -318,8 +332,8 @@ FREEHOLD__EACH_TYPE(FREEHOLD__OVERLOAD, )
  * keeps no counts. */
 #define freehold_reset_stats(allocator) FREEHOLD__PICK(allocator, _reset_stats)((allocator))
 
-/* The full validator: NULL, or what is wrong with the allocator's own state. Linear in the pages of
- * the allocator. */
+/* The full validator: NULL, or what is wrong with the allocator's own state, the first thing that it
+ * finds; freehold_first_corrupt says where. Linear in the pages of the allocator. */
 #define freehold_check(allocator) FREEHOLD__PICK(allocator, _check)((allocator))
 
 /* The same, unless it found nothing the last time and no call has changed anything since: to be
@@ -391,8 +405,15 @@ static inline void freehold__scope_end(freehold_scope *scope)
 #endif
 
 /*
+ * More of what a freehold_check, freehold_validate or freehold_index_pool_check of the calling thread
+ * has just found wrong: where, and which values do not agree. `what` is NULL when it has found
+ * nothing.
+ */
+FREEHOLD_API freehold_corruption freehold_first_corrupt(void);
+
+/*
  * Writes what the allocator is and has, as lines of text without their newlines: its type, its
- * statistics, what the validator finds, and with `blocks` every live block and a histogram of their
+ * statistics, what the validator finds and where, and with `blocks` every live block and a histogram of their
  * sizes by powers of two. The writer must not use the allocator. Linear.
  */
 FREEHOLD_API void freehold_dump(freehold_allocator *allocator,

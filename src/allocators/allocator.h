@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/bits.h"
+#include "base/corrupt.h"
 #include "freehold/allocator.h"
 
 #define FREEHOLD__ENDED FREEHOLD_MAGIC('f', 'h', ' ', 'e', 'n', 'd', 'e', 'd')

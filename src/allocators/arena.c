@@ -516,11 +516,17 @@ static const char *check_chunks(const state *s)
         live_bytes += k < s->live ? chunk->live_bytes : 0;
         blocks += k < s->live ? chunk->blocks : 0;
     }
-    if (blocks != s->allocations - s->frees || live_bytes != s->live_bytes)
-        return "the arena has more or fewer live blocks, or bytes of them, than were counted";
-    if (used_bytes != s->used_bytes || mapped_bytes != s->mapped_bytes)
-        return "the chunks of the arena have more or fewer bytes than were counted";
-    return NULL;
+    const char *live =
+        "the arena has more or fewer live blocks, or bytes of them, than were counted";
+    const char *chunks = "the chunks of the arena have more or fewer bytes than were counted";
+    const char *wrong = freehold__corrupt_unless(live, s, blocks, s->allocations - s->frees);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(live, s, live_bytes, s->live_bytes);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(chunks, s, used_bytes, s->used_bytes);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(chunks, s, mapped_bytes, s->mapped_bytes);
+    return wrong;
 }
 
 /* Whether the arena has come as far as the point. */
@@ -535,13 +541,13 @@ static const char *check_marks(const state *s)
     uint64_t before = 0;
     for (size_t i = 0; i < s->stale_count; i++) {
         if (s->stale[i].first <= before || s->stale[i].last < s->stale[i].first)
-            return "the stale marks of the arena are not in order";
+            return freehold__corrupt("the stale marks of the arena are not in order", &s->stale[i]);
         before = s->stale[i].last;
     }
     if (before > s->serial || s->last.serial > s->serial)
-        return "the arena knows a mark that was never set";
+        return freehold__corrupt("the arena knows a mark that was never set", &s->last);
     if (!is_behind(s, &s->last))
-        return "the last mark of the arena is beyond its end";
+        return freehold__corrupt("the last mark of the arena is beyond its end", &s->last);
     return NULL;
 }
 
@@ -549,10 +555,10 @@ static const char *arena_check(freehold_allocator *self)
 {
     const state *s = state_of(self);
     if (s->backing == NULL)
-        return "the arena has no backing allocator";
+        return freehold__corrupt("the arena has no backing allocator", self);
     if (s->live > s->count || s->count > s->capacity || s->stale_count > s->stale_capacity ||
         (s->current != 0 && s->current >= s->live))
-        return "the arena has more chunks than records";
+        return freehold__corrupt("the arena has more chunks than records", s);
     const char *wrong = check_chunks(s);
     return wrong != NULL ? wrong : check_marks(s);
 }

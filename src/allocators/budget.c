@@ -202,10 +202,11 @@ static const char *budget_check(freehold_allocator *self)
 {
     const state *s = state_of(self);
     if (s->wrong != NULL)
-        return s->wrong;
-    if (s->allocations - s->frees != freehold__slots_live(&s->slots))
-        return "the budget has more or fewer live blocks than were counted";
-    return freehold__bitmap_check(&s->slots.free);
+        return freehold__corrupt(s->wrong, self);
+    const char *wrong =
+        freehold__corrupt_unless("the budget has more or fewer live blocks than were counted", s,
+            freehold__slots_live(&s->slots), s->allocations - s->frees);
+    return wrong != NULL ? wrong : freehold__bitmap_check(&s->slots.free);
 }
 
 static bool budget_walk(freehold_allocator *self, freehold_visitor visit, void *context)

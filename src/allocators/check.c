@@ -10,6 +10,7 @@
  * granules, times lanes for owners.
  */
 #include "allocators/lane.h"
+#include "base/corrupt.h"
 
 typedef struct tally {
     freehold__heap *heap;
@@ -58,14 +59,18 @@ static void check_slab(void *context, uintptr_t base, void *descriptor)
     if (t->wrong != NULL)
         return;
     if (slab->base != base || !is_slab(t->heap, slab) || !is_lane(t->heap, owner_of(slab))) {
-        t->wrong = "heap: a span has no owner, another heap's, or is not where its slab says";
+        t->wrong = freehold__corrupt(
+            "heap: a span has no owner, another heap's, or is not where its slab says",
+            (void *)base);
         return;
     }
     bool pending = (slab->owner & FREEHOLD__PENDING) != 0;
     unsigned index = slab->index < FREEHOLD__CLASSES ? slab->index : 0;
-    t->wrong = freehold__slab_check(slab, freehold__heap_class(t->heap, index));
+    t->wrong = freehold__corrupt_in(
+        freehold__slab_check(slab, freehold__heap_class(t->heap, index)), (void *)base);
     if (t->wrong == NULL && !pending && freehold__slab_any_remote(slab, &slot))
-        t->wrong = "heap: slots were freed by other threads, and their owner has no notice";
+        t->wrong = freehold__corrupt(
+            "heap: slots were freed by other threads, and their owner has no notice", (void *)base);
     if (t->wrong != NULL)
         return;
     t->slabs++;
@@ -90,9 +95,11 @@ static const char *check_list(const freehold__lane *lane, const freehold__bin *b
     *last = NULL;
     for (const freehold__slab *s = first; s != NULL; *last = s, s = s->next, ++*length)
         if (*length >= bin->slabs || !belongs(lane, bin, s, state) || s->prev != *last)
-            return state == FREEHOLD__SLAB_PARTIAL
-                       ? "lane: a slab in the queue of partial slabs does not belong there"
-                       : "lane: a slab in the stack of empty slabs does not belong there";
+            return freehold__corrupt(
+                state == FREEHOLD__SLAB_PARTIAL
+                    ? "lane: a slab in the queue of partial slabs does not belong there"
+                    : "lane: a slab in the stack of empty slabs does not belong there",
+                bin);
     return NULL;
 }
 
@@ -111,10 +118,12 @@ static const char *check_chain(const freehold__bin *bin)
         uintptr_t offset = slab != NULL ? (uintptr_t)word - (uintptr_t)slab->word : UINTPTR_MAX;
         if (offset >= sizeof slab->word || offset % sizeof *word != 0 || chained == lifted ||
             freehold__word_lifted(word) == 0)
-            return "lane: a bin does not pop from the lifted words of its active slab";
+            return freehold__corrupt(
+                "lane: a bin does not pop from the lifted words of its active slab", bin);
         chained++;
     }
-    return chained != lifted ? "lane: lifted slots are out of reach of their bin" : NULL;
+    return freehold__corrupt_unless(
+        "lane: lifted slots are out of reach of their bin", bin, lifted, chained);
 }
 
 static const char *check_bin(
@@ -124,17 +133,19 @@ static const char *check_bin(
     const freehold__slab *last;
     if (bin->index != bin - lane->bin ||
         bin->size != freehold__heap_class(t->heap, bin->index)->size)
-        return "lane: a bin is not that of its class";
+        return freehold__corrupt("lane: a bin is not that of its class", bin);
     const char *wrong = check_list(lane, bin, bin->first, FREEHOLD__SLAB_PARTIAL, &partial, &last);
     if (wrong == NULL && bin->last != last)
-        wrong = "lane: the queue of partial slabs has a wrong end";
+        wrong = freehold_corrupted("lane: the queue of partial slabs has a wrong end", bin,
+            (uintptr_t)last, (uintptr_t)bin->last);
     if (wrong == NULL)
         wrong = check_list(lane, bin, bin->empty, FREEHOLD__SLAB_EMPTY, &empty, &last);
-    if (wrong == NULL && empty != bin->empties)
-        wrong = "lane: the number of empty slabs is wrong";
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(
+            "lane: the number of empty slabs is wrong", bin, empty, bin->empties);
     if (wrong == NULL && bin->active != NULL &&
         !belongs(lane, bin, bin->active, FREEHOLD__SLAB_ACTIVE))
-        wrong = "lane: the active slab is not marked as active";
+        wrong = freehold__corrupt("lane: the active slab is not marked as active", bin);
     if (wrong == NULL)
         wrong = check_chain(bin);
     t->counted += bin->slabs;
@@ -151,10 +162,12 @@ static const char *check_direct(freehold__lane *lane)
 {
     for (size_t step = 0; step <= FREEHOLD__DIRECT_MAX / 16; step++)
         if (lane->direct[step] != &lane->bin[step == 0 ? 0 : freehold__class_of(step * 16)])
-            return "lane: the table of small sizes is wrong";
+            return freehold__corrupt(
+                "lane: the table of small sizes is wrong", &lane->direct[step]);
     for (size_t step = 0; step < FREEHOLD__MIDDLE_MAX / 128; step++)
         if (lane->middle[step] != &lane->bin[freehold__class_of((step + 1) * 128)])
-            return "lane: the table of middle sizes is wrong";
+            return freehold__corrupt(
+                "lane: the table of middle sizes is wrong", &lane->middle[step]);
     return NULL;
 }
 
@@ -164,7 +177,7 @@ static const char *check_inbox(const freehold__lane *lane, tally *t)
     for (; s != NULL; s = atomic_load_explicit(&s->next_pending, memory_order_relaxed)) {
         if (t->notices >= t->pending || !is_slab(lane->heap, s) ||
             s->owner != ((uintptr_t)lane | FREEHOLD__PENDING))
-            return "lane: a slab in the inbox does not belong there";
+            return freehold__corrupt("lane: a slab in the inbox does not belong there", s);
         t->notices++;
     }
     return NULL;
@@ -186,7 +199,7 @@ static const char *check_lane(freehold__lane *lane, tally *t)
 {
     size_t empty_bytes = 0;
     if (lane->heap != t->heap || lane->state > FREEHOLD__LANE_PARKED)
-        return "lane: it is of another heap, or in no state that there is";
+        return freehold__corrupt("lane: it is of another heap, or in no state that there is", lane);
     const char *wrong = check_direct(lane);
     for (unsigned i = 0; i < FREEHOLD__CLASSES && wrong == NULL; i++)
         wrong = check_bin(lane, &lane->bin[i], t, &empty_bytes);
@@ -194,8 +207,9 @@ static const char *check_lane(freehold__lane *lane, tally *t)
         wrong = check_inbox(lane, t);
     if (wrong == NULL)
         wrong = check_resting(lane, t);
-    if (wrong == NULL && empty_bytes != lane->empty_bytes)
-        wrong = "lane: the bytes of empty slabs are wrong";
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(
+            "lane: the bytes of empty slabs are wrong", lane, empty_bytes, lane->empty_bytes);
     t->held += lane->held_bytes;
     return wrong;
 }
@@ -206,8 +220,9 @@ static const char *check_lane_list(const freehold__heap *heap)
     size_t count = 0;
     for (const freehold__lane *l = heap->lanes; l != NULL; l = l->next, count++)
         if (count >= heap->lane_count || !freehold__meta_holds(&heap->pages.meta, l, sizeof *l))
-            return "heap: the list of lanes leads elsewhere";
-    return count != heap->lane_count ? "heap: the number of lanes is wrong" : NULL;
+            return freehold__corrupt("heap: the list of lanes leads elsewhere", l);
+    return freehold__corrupt_unless(
+        "heap: the number of lanes is wrong", heap, count, heap->lane_count);
 }
 
 static const char *check_parked(freehold__heap *heap)
@@ -220,31 +235,44 @@ static const char *check_parked(freehold__heap *heap)
         parked += l->state == FREEHOLD__LANE_PARKED;
     for (const freehold__lane *l = heap->parked; l != NULL; last = l, l = l->next_parked, listed++)
         if (listed >= parked || !is_lane(heap, l) || l->state != FREEHOLD__LANE_PARKED) {
-            wrong = "heap: a lane in the queue of parked lanes does not belong there";
+            wrong = freehold__corrupt(
+                "heap: a lane in the queue of parked lanes does not belong there", l);
             break;
         }
-    if (wrong == NULL && (listed != parked || parked != heap->parked_count))
-        wrong = "heap: the number of parked lanes is wrong";
-    if (wrong == NULL && last != heap->last_parked)
-        wrong = "heap: the queue of parked lanes has a wrong end";
+    const char *number = "heap: the number of parked lanes is wrong";
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(number, heap, parked, listed);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(number, heap, parked, heap->parked_count);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless("heap: the queue of parked lanes has a wrong end", heap,
+            (uintptr_t)last, (uintptr_t)heap->last_parked);
     freehold__lock_drop(&heap->lock);
     return wrong;
 }
 
 static const char *check_sums(const tally *t)
 {
-    if (t->counted != t->slabs || t->held != t->bytes)
-        return "heap: the lanes do not count as many slabs as there are spans";
-    if (t->resting_bytes != t->heap->pages.resting * FREEHOLD__GRANULE)
-        return "heap: the lanes do not count as many bytes at rest as the pages";
-    if (t->notices != t->pending)
-        return "heap: a slab with a notice is in no inbox";
-    if (t->active != t->in_state[FREEHOLD__SLAB_ACTIVE] ||
-        t->partial != t->in_state[FREEHOLD__SLAB_PARTIAL] ||
-        t->empty != t->in_state[FREEHOLD__SLAB_EMPTY] ||
-        t->resting != t->in_state[FREEHOLD__SLAB_RESTING])
-        return "heap: a slab is in no list, and its state says that it is";
-    return NULL;
+    const char *slabs = "heap: the lanes do not count as many slabs as there are spans";
+    const char *resting = "heap: the lanes do not count as many bytes at rest as the pages";
+    const char *states = "heap: a slab is in no list, and its state says that it is";
+    const struct {
+        const char *what;
+        size_t expected, found;
+    } sums[] = {
+        {slabs, t->slabs, t->counted},
+        {slabs, t->bytes, t->held},
+        {resting, t->resting_bytes, t->heap->pages.resting * FREEHOLD__GRANULE},
+        {"heap: a slab with a notice is in no inbox", t->pending, t->notices},
+        {states, t->in_state[FREEHOLD__SLAB_ACTIVE], t->active},
+        {states, t->in_state[FREEHOLD__SLAB_PARTIAL], t->partial},
+        {states, t->in_state[FREEHOLD__SLAB_EMPTY], t->empty},
+        {states, t->in_state[FREEHOLD__SLAB_RESTING], t->resting},
+    };
+    const char *wrong = NULL;
+    for (size_t i = 0; i < sizeof sums / sizeof *sums && wrong == NULL; i++)
+        wrong = freehold__corrupt_unless(sums[i].what, t->heap, sums[i].expected, sums[i].found);
+    return wrong;
 }
 
 const char *freehold__heap_check(freehold__heap *heap)

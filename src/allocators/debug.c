@@ -472,7 +472,7 @@ static const char *check_blocks(state *d)
     freehold__text_hex(&d->wrong, block.start);
     freehold__text_add(&d->wrong, ": ");
     freehold__debug_add_damage(&d->wrong, &block, damage);
-    return d->wrong.bytes;
+    return freehold__corrupt(d->wrong.bytes, (void *)block.start);
 }
 
 static const char *debug_check(freehold_allocator *self)

@@ -85,12 +85,28 @@ static bool write_block(void *context, void *block, size_t bytes)
     return true;
 }
 
+static void add_place(freehold__text *text, freehold_corruption c)
+{
+    if (c.where != NULL) {
+        freehold__text_add(text, ", at ");
+        freehold__text_hex(text, (uintptr_t)c.where);
+    }
+    if (c.expected != c.found) {
+        freehold__text_add(text, ", expected ");
+        freehold__text_decimal(text, c.expected);
+        freehold__text_add(text, ", found ");
+        freehold__text_decimal(text, c.found);
+    }
+}
+
 static void write_state(const dump *d, freehold_allocator *allocator)
 {
     freehold__text text = {.length = 0};
     const char *wrong = freehold_check(allocator);
     freehold__text_add(&text, wrong != NULL ? "  wrong: " : "  nothing is wrong");
     freehold__text_add(&text, wrong != NULL ? wrong : "");
+    if (wrong != NULL)
+        add_place(&text, freehold_first_corrupt());
     end_line(d, &text);
 }
 

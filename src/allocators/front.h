@@ -277,7 +277,11 @@ FREEHOLD__FRONT bool freehold__front_reset_stats(freehold__front front)
 
 FREEHOLD__FRONT const char *freehold__front_check(freehold__front front)
 {
-    return front.operations->check != NULL ? front.operations->check(front.self) : NULL;
+    freehold__corrupt(NULL, NULL);
+    if (front.operations->check == NULL)
+        return NULL;
+    /* A user's operation may not have said where. */
+    return freehold__corrupt_in(front.operations->check(front.self), NULL);
 }
 
 FREEHOLD__FRONT const char *freehold__front_validate(freehold__front front)

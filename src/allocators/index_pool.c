@@ -126,8 +126,9 @@ size_t freehold_index_pool_taken(freehold_index_pool *pool)
 const char *freehold_index_pool_check(freehold_index_pool *pool)
 {
     const state *s = state_of(pool, "freehold_index_pool_check");
+    freehold__corrupt(NULL, NULL);
     if (s->wrong != NULL)
-        return s->wrong;
+        return freehold__corrupt(s->wrong, pool);
     return s->free.top != NULL ? freehold__bitmap_check(&s->free) : NULL;
 }
 

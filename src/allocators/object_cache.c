@@ -442,12 +442,13 @@ static const char *check_slab(const state *s, size_t i)
     const slab *b = s->records[i].slab;
     if (b->slots.base != s->records[i].base || b->slots.size != s->size ||
         b->slots.free.bits != s->slots)
-        return "a slab of the object cache is not what its record says";
+        return freehold__corrupt("a slab of the object cache is not what its record says", b);
     if (i > 0 && b->slots.base - s->records[i - 1].base < slab_bytes(s))
-        return "the slabs of the object cache overlap, or are not in order";
+        return freehold__corrupt("the slabs of the object cache overlap, or are not in order", b);
     for (size_t slot = 0; slot < s->slots; slot++)
         if (!freehold__bitmap_has(&b->slots.free, slot) && !is_constructed(b, slot))
-            return "a live object was never constructed";
+            return freehold__corrupt("a live object was never constructed",
+                (void *)freehold__slots_address(&b->slots, slot));
     return freehold__bitmap_check(&b->slots.free);
 }
 
@@ -466,7 +467,7 @@ static const char *object_cache_check(freehold_allocator *self)
     const state *s = state_of(self);
     size_t objects = 0, partial = 0, empty = 0;
     if (s->wrong != NULL)
-        return s->wrong;
+        return freehold__corrupt(s->wrong, self);
     for (size_t i = 0; i < s->count; i++) {
         const char *wrong = check_slab(s, i);
         if (wrong != NULL)
@@ -477,10 +478,12 @@ static const char *object_cache_check(freehold_allocator *self)
         partial += !is_empty(b) && !is_full(b);
     }
     if (objects != live(s))
-        return "the object cache has more or fewer live objects than were counted";
+        return freehold_corrupted(
+            "the object cache has more or fewer live objects than were counted", s, objects,
+            live(s));
     if (empty != s->empty_count || count_list(s->empty, true) != empty ||
         count_list(s->partial, false) != partial)
-        return "a slab of the object cache is in the wrong list";
+        return freehold__corrupt("a slab of the object cache is in the wrong list", s);
     return NULL;
 }
 

@@ -234,7 +234,8 @@ static void page_reset_stats(freehold_allocator *self)
 
 static const char *page_check(freehold_allocator *self)
 {
-    return freehold__large_check(&state_of(self)->large);
+    freehold__large *large = &state_of(self)->large;
+    return freehold__corrupt_in(freehold__large_check(large), large);
 }
 
 typedef struct walk {

@@ -147,16 +147,20 @@ const char *freehold__shifted_check(
         const record *pair = freehold__table_find(&shifted->table, r->other);
         if (pair == NULL || pair->other != r->key ||
             r->kind + pair->kind != FREEHOLD__SHIFTED_BLOCK + FREEHOLD__SHIFTED_START)
-            return "blocks with an offset: a record has not its other one";
+            return freehold__corrupt(
+                "blocks with an offset: a record has not its other one", (void *)r->key);
         if (r->kind != FREEHOLD__SHIFTED_BLOCK)
             continue;
         if (bytes_at(shifted->owner, r->other) <= r->key - r->other)
-            return "blocks with an offset: one is in no memory";
+            return freehold__corrupt("blocks with an offset: one is in no memory", (void *)r->key);
         live++;
         bytes += r->key - r->other;
     }
-    if (wrong == NULL && (live != shifted->live || bytes != shifted->bytes))
-        return "blocks with an offset: their number or their bytes are wrong";
+    const char *sums = "blocks with an offset: their number or their bytes are wrong";
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(sums, shifted, live, shifted->live);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(sums, shifted, bytes, shifted->bytes);
     return wrong;
 }
 

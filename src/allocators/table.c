@@ -142,7 +142,8 @@ const char *freehold__table_check(const freehold__table *table)
          r = freehold__table_next(table, r)) {
         found++;
         if (freehold__table_find(table, *(uintptr_t *)r) != r)
-            return "records: one is not where its key leads";
+            return freehold__corrupt("records: one is not where its key leads", r);
     }
-    return found == table->used ? NULL : "records: their number does not agree";
+    return freehold__corrupt_unless(
+        "records: their number does not agree", table, found, table->used);
 }

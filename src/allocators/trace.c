@@ -347,7 +347,8 @@ static const char *check_sums(const state *s)
     uint64_t blocks = 0;
     for (site *at = NULL; (at = freehold__table_next(&s->sites, at)) != NULL;)
         blocks += at->is.live_blocks;
-    return blocks == s->blocks.used ? NULL : "trace: the sites do not have all blocks";
+    return freehold__corrupt_unless(
+        "trace: the sites do not have all blocks", s, s->blocks.used, blocks);
 }
 
 static const char *trace_check(freehold_allocator *self)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "objects/bitmap.h"
 
+#include "base/corrupt.h"
+
 #include "freehold/bitmap.h"
 
 size_t freehold__bitmap_words(size_t bits)
@@ -57,16 +59,19 @@ const char *freehold__bitmap_check(const freehold__bitmap *set)
     for (size_t w = 0; w < count; w++)
         members += freehold__count_bits(words[w]);
     if (members != set->members)
-        return "a bitmap has more or fewer members than were counted";
+        return freehold_corrupted("a bitmap has more or fewer members than were counted", set->leaf,
+            members, set->members);
     for (unsigned level = 0;; level++) {
         size_t bits = freehold__bitmap_level_bits(set->bits, level);
         if (bits % 64 != 0 && (words[bits / 64] & ~freehold__low_bits(bits % 64)) != 0)
-            return "a bitmap has a bit that stands for nothing";
+            return freehold__corrupt(
+                "a bitmap has a bit that stands for nothing", &words[bits / 64]);
         if (level == set->levels)
             return NULL;
         const uint64_t *above = words - freehold__bitmap_level_words(set->bits, level + 1);
         if (!level_agrees(above, words, freehold__bitmap_level_words(set->bits, level)))
-            return "a level of a bitmap does not agree with the one below";
+            return freehold__corrupt(
+                "a level of a bitmap does not agree with the one below", above);
         words = above;
     }
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "objects/bump.h"
 
+#include "base/corrupt.h"
+
 #define GRANULE FREEHOLD__BUMP_GRANULE
 
 /* ---- bits ------------------------------------------------------------------------------------ */
@@ -160,14 +162,16 @@ const char *freehold__bump_check(const freehold__bump *bump)
 {
     size_t blocks = 0, bytes = 0;
     if (bump->used > bump->bytes || bump->used % GRANULE != 0 || bump->base % GRANULE != 0)
-        return "a chunk has used more than it has";
+        return freehold__corrupt("a chunk has used more than it has", bump);
     if (bump->used != 0 && (boundaries(bump, 0) & 1) == 0)
-        return "no piece begins at the start of a chunk";
+        return freehold__corrupt("no piece begins at the start of a chunk", (void *)bump->base);
     for (size_t start = 0; freehold__bump_next_live(bump, &start); start += GRANULE) {
         blocks++;
         bytes += freehold__bump_size(bump, start);
     }
-    return blocks != bump->blocks || bytes != bump->live_bytes
-               ? "a chunk has more or fewer live blocks, or bytes of them, than were counted"
-               : NULL;
+    const char *what = "a chunk has more or fewer live blocks, or bytes of them, than were counted";
+    const char *wrong = freehold__corrupt_unless(what, (void *)bump->base, blocks, bump->blocks);
+    return wrong != NULL
+               ? wrong
+               : freehold__corrupt_unless(what, (void *)bump->base, bytes, bump->live_bytes);
 }

@@ -2,6 +2,7 @@
 #include "pages/buddy.h"
 
 #include "base/assert.h"
+#include "base/corrupt.h"
 
 /* ---- which granules are dirty ---------------------------------------------------------------- */
 
@@ -269,14 +270,16 @@ static const char *check_free(const freehold__section *section, unsigned at, uns
 {
     const freehold__granule *block = &section->granule[at];
     if (at % length != 0)
-        return "buddy: a free block is not at a multiple of its length";
-    if (block->dirty != freehold__dirty_count(section, at, length))
-        return "buddy: a free block miscounts its dirty granules";
+        return freehold__corrupt("buddy: a free block is not at a multiple of its length", block);
+    unsigned dirty = freehold__dirty_count(section, at, length);
+    if (block->dirty != dirty)
+        return freehold_corrupted(
+            "buddy: a free block miscounts its dirty granules", block, dirty, block->dirty);
     unsigned other = at ^ length;
     if (block->order + 1u < FREEHOLD__ORDERS && other >= FREEHOLD__USER_GRANULE &&
         section->granule[other].state == FREEHOLD__GRANULE_FREE &&
         section->granule[other].order == block->order)
-        return "buddy: two free buddies are not merged";
+        return freehold__corrupt("buddy: two free buddies are not merged", block);
     return NULL;
 }
 
@@ -284,39 +287,41 @@ static const char *check_block(const freehold__section *section, unsigned at, un
 {
     const freehold__granule *block = &section->granule[at];
     if (length == 0 || at + length > section->end)
-        return "buddy: a block ends outside its section";
+        return freehold__corrupt("buddy: a block ends outside its section", block);
     for (unsigned i = 1; i < length; i++)
         if (section->granule[at + i].state != FREEHOLD__GRANULE_INSIDE)
-            return "buddy: two blocks overlap";
+            return freehold__corrupt("buddy: two blocks overlap", &section->granule[at + i]);
     for (unsigned i = 0; i < length; i++)
         if ((section->map[at + i] != 0) != (block->state == FREEHOLD__GRANULE_USED) ||
             section->map[at + i] != section->map[at])
-            return "page map: it does not agree with the block";
+            return freehold__corrupt(
+                "page map: it does not agree with the block", &section->map[at + i]);
     if (block->state == FREEHOLD__GRANULE_FREE)
         return check_free(section, at, length);
-    return freehold__dirty_count(section, at, length) != 0
-               ? "buddy: a granule in use is marked as free and dirty"
-               : NULL;
+    return freehold__corrupt_unless("buddy: a granule in use is marked as free and dirty", block, 0,
+        freehold__dirty_count(section, at, length));
 }
 
 static const char *check_section(const freehold__section *section, size_t *free, size_t *dirty)
 {
     unsigned at = FREEHOLD__USER_GRANULE;
     if (freehold__dirty_count(section, 0, at) != 0)
-        return "buddy: a granule that is not for users is marked as dirty";
+        return freehold__corrupt(
+            "buddy: a granule that is not for users is marked as dirty", section);
     for (unsigned i = 0; i < at; i++)
         if (section->map[i] != 0)
-            return "page map: a granule that is not for users is in a span";
+            return freehold__corrupt(
+                "page map: a granule that is not for users is in a span", section);
     if (section->end < at || section->end > FREEHOLD__SECTION_GRANULES ||
         (section->end & (section->end - 1)) != 0)
-        return "buddy: the end of what has been added is wrong";
+        return freehold__corrupt("buddy: the end of what has been added is wrong", section);
     while (at < section->end) {
         const freehold__granule *block = &section->granule[at];
         bool is_free = block->state == FREEHOLD__GRANULE_FREE;
         if (!is_free && block->state != FREEHOLD__GRANULE_USED)
-            return "buddy: a granule belongs to no block";
+            return freehold__corrupt("buddy: a granule belongs to no block", block);
         if (is_free && block->order >= FREEHOLD__ORDERS)
-            return "buddy: no such order";
+            return freehold__corrupt("buddy: no such order", block);
         unsigned length = is_free ? 1u << block->order : block->granules;
         const char *wrong = check_block(section, at, length);
         if (wrong != NULL)
@@ -329,7 +334,8 @@ static const char *check_section(const freehold__section *section, size_t *free,
     }
     for (; at < FREEHOLD__SECTION_GRANULES; at++)
         if (section->map[at] != 0 || section->granule[at].state != FREEHOLD__GRANULE_INSIDE)
-            return "buddy: a granule is in use that was never added";
+            return freehold__corrupt(
+                "buddy: a granule is in use that was never added", &section->granule[at]);
     return NULL;
 }
 
@@ -338,19 +344,20 @@ static const char *check_order(
 {
     const freehold__granule *before = NULL;
     if ((buddy->first[order] != NULL) != (buddy->nonempty >> order & 1))
-        return "buddy: the mask of orders does not agree with the lists";
+        return freehold__corrupt("buddy: the mask of orders does not agree with the lists", buddy);
     for (const freehold__granule *b = buddy->first[order]; b != NULL; before = b, b = b->next) {
         if (!is_granule(sections, b))
-            return "buddy: a list leads out of the sections";
+            return freehold__corrupt("buddy: a list leads out of the sections", before);
         if (b->state != FREEHOLD__GRANULE_FREE || b->order != order)
-            return "buddy: a block is in the wrong list";
+            return freehold__corrupt("buddy: a block is in the wrong list", b);
         if (b->prev != before)
-            return "buddy: a list is not linked both ways";
+            return freehold__corrupt("buddy: a list is not linked both ways", b);
         *listed += (size_t)1 << order;
         if (*listed > buddy->free)
-            return "buddy: the count of free granules is wrong";
+            return freehold__corrupt("buddy: the count of free granules is wrong", buddy);
     }
-    return buddy->last[order] != before ? "buddy: a list has a wrong end" : NULL;
+    return freehold__corrupt_unless("buddy: a list has a wrong end", &buddy->last[order],
+        (uintptr_t)before, (uintptr_t)buddy->last[order]);
 }
 
 static const char *check_ages(
@@ -359,16 +366,17 @@ static const char *check_ages(
     const freehold__granule *before = NULL;
     for (const freehold__granule *b = buddy->oldest; b != NULL; before = b, b = b->newer) {
         if (!is_granule(sections, b))
-            return "buddy: the list by age leads out of the sections";
+            return freehold__corrupt("buddy: the list by age leads out of the sections", before);
         if (b->state != FREEHOLD__GRANULE_FREE || b->dirty == 0)
-            return "buddy: a block in the list by age is not dirty and free";
+            return freehold__corrupt("buddy: a block in the list by age is not dirty and free", b);
         if (b->older != before)
-            return "buddy: the list by age is not linked both ways";
+            return freehold__corrupt("buddy: the list by age is not linked both ways", b);
         *aged += b->dirty;
         if (*aged > buddy->dirty)
-            return "buddy: the count of dirty granules is wrong";
+            return freehold__corrupt("buddy: the count of dirty granules is wrong", buddy);
     }
-    return buddy->newest != before ? "buddy: the list by age has a wrong end" : NULL;
+    return freehold__corrupt_unless("buddy: the list by age has a wrong end", &buddy->newest,
+        (uintptr_t)before, (uintptr_t)buddy->newest);
 }
 
 const char *freehold__buddy_check(const freehold__buddy *buddy, const freehold__section *sections)
@@ -378,14 +386,20 @@ const char *freehold__buddy_check(const freehold__buddy *buddy, const freehold__
     for (const freehold__section *s = sections; s != NULL && wrong == NULL; s = s->next)
         wrong = check_section(s, &free, &dirty);
     if (wrong == NULL && buddy->nonempty >> FREEHOLD__ORDERS != 0)
-        wrong = "buddy: the mask of orders does not agree with the lists";
+        wrong = freehold__corrupt("buddy: the mask of orders does not agree with the lists", buddy);
     for (unsigned order = 0; order < FREEHOLD__ORDERS && wrong == NULL; order++)
         wrong = check_order(buddy, sections, order, &listed);
     if (wrong == NULL)
         wrong = check_ages(buddy, sections, &aged);
-    if (wrong == NULL && (free != buddy->free || listed != free))
-        wrong = "buddy: the count of free granules is wrong";
-    if (wrong == NULL && (dirty != buddy->dirty || aged != dirty))
-        wrong = "buddy: the count of dirty granules is wrong";
+    const char *free_wrong = "buddy: the count of free granules is wrong";
+    const char *dirty_wrong = "buddy: the count of dirty granules is wrong";
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(free_wrong, buddy, free, buddy->free);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(free_wrong, buddy, free, listed);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(dirty_wrong, buddy, dirty, buddy->dirty);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(dirty_wrong, buddy, dirty, aged);
     return wrong;
 }

@@ -2,6 +2,7 @@
 #include "pages/pages.h"
 
 #include "base/assert.h"
+#include "base/corrupt.h"
 #include "pages/page_map.h"
 
 /* ---- spans ----------------------------------------------------------------------------------- */
@@ -312,21 +313,23 @@ static const char *check_sections(const freehold__pages *pages)
     size_t granules = 0, added = 0;
     for (freehold__section *s = pages->sections; s != NULL; s = s->next) {
         if (!freehold__page_map_has((uintptr_t)s) || freehold__section_at((uintptr_t)s) != s)
-            return "pages: a section is not in the page map";
+            return freehold__corrupt("pages: a section is not in the page map", s);
         if (s->pages != pages)
-            return "pages: a section belongs to somebody else";
+            return freehold__corrupt("pages: a section belongs to somebody else", s);
         for (size_t i = 0; i < sizeof s->no_span; i++)
             if (s->no_span[i] != 0)
-                return "page map: what stands for no span is not all zero";
+                return freehold_corrupted("page map: what stands for no span is not all zero",
+                    &s->no_span[i], 0, s->no_span[i]);
         granules += FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE;
         added += s->end - FREEHOLD__USER_GRANULE;
         if (granules > pages->mapped)
             break;
     }
     if (granules != pages->mapped)
-        return "pages: the count of mapped granules is wrong";
-    return pages->used + pages->buddy.free != added ? "pages: used and free granules do not add up"
-                                                    : NULL;
+        return freehold_corrupted(
+            "pages: the count of mapped granules is wrong", pages, granules, pages->mapped);
+    return freehold__corrupt_unless("pages: used and free granules do not add up", pages, added,
+        pages->used + pages->buddy.free);
 }
 
 const char *freehold__pages_check(freehold__pages *pages)
@@ -340,7 +343,9 @@ const char *freehold__pages_check(freehold__pages *pages)
         wrong = "pages: what is charged to the quota is not what is held";
     freehold__lock_drop(&pages->large.lock);
     freehold__lock_drop(&pages->lock);
-    return wrong != NULL ? wrong : freehold__large_check(&pages->large);
+    return wrong != NULL
+               ? wrong
+               : freehold__corrupt_in(freehold__large_check(&pages->large), &pages->large);
 }
 
 void freehold__pages_release(freehold__pages *pages)

@@ -27,6 +27,7 @@
 #include <unistd.h>
 #include <unwind.h>
 
+#include "base/corrupt.h"
 #include "base/fatal.h"
 
 /*
@@ -178,6 +179,12 @@ void **freehold__port_thread_held(void)
 {
     static _Thread_local void *held;
     return &held;
+}
+
+freehold_corruption *freehold__thread_corruption(void)
+{
+    static _Thread_local freehold_corruption corruption;
+    return &corruption;
 }
 
 void freehold__port_sleep(uint32_t milliseconds)
