@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# What `make install` puts where: the libraries, the public headers, the command with its manual page, the
+# What `make install` puts where: the libraries, the public headers, the command with its manual page, the manual of section 3, the
 # pkg-config file and the CMake package (find_package(freehold) gives freehold::freehold, freehold::static).
 include(CMakePackageConfigHelpers)
 
@@ -41,5 +41,6 @@ if(targets)
         FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
     install(TARGETS freehold_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     install(FILES tools/freehold.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    include(cmake/FreeholdManual.cmake)
     install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 endif()

@@ -90,9 +90,8 @@ typedef enum freehold_error {
 typedef struct freehold_corruption {
     const char *what;  /* as freehold_check has said it; NULL: nothing */
     const void *where; /* the part of the allocator's state, or the memory; NULL: not known */
-    uint64_t expected,
-        found; /* what the rest of the state says, and what is there; equal: it is not
-                               * about two values */
+    uint64_t expected; /* what the rest of the state says; the same as found: that is not known */
+    uint64_t found;    /* what is there */
 } freehold_corruption;
 
 /*
@@ -365,16 +364,17 @@ extern "C" {
  * not be changed while it has blocks. */
 FREEHOLD_API void freehold_set_policy(freehold_allocator *allocator, const freehold_policy *policy);
 
-/*
- * The allocator of the thread: what code that takes none is to use. It begins as a heap of the
- * process. push makes another one current until its pop; `scope` is the caller's, and lives as long.
- * They nest; a pop that is not of the last push is fatal.
- */
+/* A push that has not been popped: the caller's, who looks at nothing in it. */
 typedef struct freehold_scope {
     freehold_allocator *allocator;
     struct freehold_scope *outer;
 } freehold_scope;
 
+/*
+ * The allocator of the thread: what code that takes none is to use. It begins as a heap of the
+ * process, and is never NULL. push makes another one current until its pop; `scope` is the caller's,
+ * and lives as long. They nest; a pop that is not of the last push is fatal.
+ */
 FREEHOLD_API freehold_allocator *freehold_current(void);
 FREEHOLD_API void freehold_push(freehold_scope *scope, freehold_allocator *allocator);
 FREEHOLD_API void freehold_pop(freehold_scope *scope);

@@ -26,6 +26,8 @@
  * Chunks       The first one has chunk_bytes, each next one twice as much as the one before, up to
  *              1024 times chunk_bytes. Where the backing refuses that, what it grants: chunk_bytes, or
  *              just what is needed.
+ * Failure      NULL or false, and nothing changed, when the backing has no memory for a chunk or for
+ *              what is known of it. Init, mark, rewind and reset cannot fail.
  * Threads      One at a time.
  * Cost         Allocating is constant, and a word of bits for each KiB of the block; when a chunk is
  *              needed, linear in the number of chunks. All functions that take a block look at
@@ -46,7 +48,8 @@
 extern "C" {
 #endif
 
-#define FREEHOLD__ARENA_WORDS      88 /* opaque; with room to grow */
+#define FREEHOLD__ARENA_WORDS 88 /* opaque; with room to grow */
+/* The first chunk, where nothing else is said. */
 #define FREEHOLD_ARENA_CHUNK_BYTES ((size_t)64 * 1024)
 
 struct freehold_arena {

@@ -15,6 +15,7 @@
 #define FREEHOLD__LEVEL_BITS(count, k) (((uint64_t)(count)-1) >> (6 * (k)))
 #define FREEHOLD__LEVEL_WORDS(count, k)                                                            \
     (FREEHOLD__LEVEL_BITS(count, k) != 0 ? FREEHOLD__LEVEL_BITS(count, (k) + 1) + 1 : 0)
+/* Words of 64 bits for a bitmap of so many things. */
 #define FREEHOLD_BITMAP_WORDS(count)                                                               \
     ((size_t)((count) == 0                                                                         \
                   ? 0                                                                              \

@@ -18,6 +18,7 @@
  *              larger is refused.
  * Alignments   Every block has the budget's; a larger one, and any offset that is a multiple of the
  *              budget's alignment, if there is a free block that happens to have it.
+ * Failure      NULL when no block is free, or the request is more than a block.
  * Threads      One at a time.
  * Cost         Constant time: a step for each factor of 64 in the number of blocks (three up to
  *              262,144). Init, freehold_check, freehold_walk and an alignment larger than the

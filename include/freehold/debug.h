@@ -34,6 +34,7 @@
  * Sizes        Any that the parent has, less the canaries. With pages, a block costs two pages of
  *              address space and up to a page of memory more than its size, and three mappings.
  * Alignments   As the parent. With pages, any alignment and offset.
+ * Failure      As the parent's; and NULL when there is no room to record the block.
  * Threads      As the parent: the records have a lock. With `one_thread`, only the one that
  *              initialised it; calls of another are fatal.
  * Cost         The parent's, some microseconds for the stacks, and the bytes of the canaries. With
@@ -54,8 +55,10 @@ extern "C" {
 
 #define FREEHOLD_DEBUG_FRAMES 16 /* the most that a stack can have */
 
+/* Is given a line of text, without a newline, that is valid during the call. */
 typedef void (*freehold_debug_writer)(void *context, const char *line);
 
+/* How to look; all 0 is a good choice. Copied by init. */
 typedef struct freehold_debug_options {
     bool pages;              /* each block on pages of its own */
     bool at_start;           /* with pages: the start of a block at the guard, not its end */

@@ -14,6 +14,7 @@
  * State        By value. Statistics are the sums of both, with peaks that may not have been at the
  *              same time (and no peak of live bytes where one of them has none); failures are requests that both have refused.
  * Sizes, Alignments   The alignment of every block is the smaller one of the two.
+ * Failure      NULL or false when both have refused.
  * Threads      As both allow.
  * Cost         The primary's freehold_owns for each call with a block, then the owner's.
  */

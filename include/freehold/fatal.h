@@ -9,6 +9,9 @@
  * instead.) A handler may leave by longjmp: the misuse was found before anything was changed, and
  * no lock is held. When a handler returns, the default follows.
  *
+ * Threads      Any. There is one handler for the process.
+ * Failure      Setting a handler cannot fail.
+ *
  * One kind comes late: two threads that free one block at the same moment are found when what other
  * threads have freed is merged, in a later call of any thread. The block is then free once, and
  * nothing else is changed.
@@ -22,6 +25,7 @@
 extern "C" {
 #endif
 
+/* The kinds of misuse. */
 typedef enum freehold_misuse {
     FREEHOLD_DOUBLE_FREE, /* the slot or block is already free */
     /* the same, and another thread freed it, before or at the same moment */
@@ -43,6 +47,7 @@ typedef enum freehold_misuse {
     FREEHOLD_WRONG_THREAD       /* an allocator of one thread, used by another one */
 } freehold_misuse;
 
+/* What a handler is told. */
 typedef struct freehold_report {
     freehold_misuse kind;
     const char *function; /* the function that was called, "free" for example */
@@ -50,6 +55,7 @@ typedef struct freehold_report {
     const char *message;  /* the whole line, without the newline; valid during the call */
 } freehold_report;
 
+/* What is called with a report, by the thread that has made the call. */
 typedef void (*freehold_fatal_handler)(const freehold_report *report);
 
 /* Sets the handler of the process and returns the previous one; NULL stands for the default.

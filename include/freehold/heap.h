@@ -3,9 +3,7 @@
  * A heap of one's own: blocks of all sizes, and all of them gone at once when it ends.
  *
  * The functions are those of freehold/allocator.h; freehold_heap_alloc and so on are their typed
- * forms. A heap and its blocks may be used from any thread; a block may be freed by another thread
- * than it was allocated by. One lock guards a heap, so that a program with many busy threads gives
- * each its own, or uses malloc.
+ * forms.
  *
  * State        By value, with no memory until the first allocation, and never in a block. Then
  *              pages from the system, in sections of 32 MiB of address space, of which only what is
@@ -15,6 +13,10 @@
  * Alignments   Any power of two that the address space has, with any offset. A block whose offset is
  *              no multiple of its alignment costs up to the alignment more, and a record of 64 bytes
  *              out of line; while there is one, a call with any block looks it up in a table.
+ * Threads      Any; a block may be freed by another thread than it was allocated by. One lock guards a
+ *              heap, so that a program with many busy threads gives each its own, or uses malloc.
+ * Failure      NULL or false, and nothing changed, when the system has no memory, or a size is more
+ *              than there can be. Init cannot fail.
  * Cost         Alloc and free O(1). freehold_owns and freehold_base O(1) for blocks out of slabs,
  *              else linear in the number of larger blocks. Free memory is kept for about half a
  *              second, then all but 4 MiB or an eighth of what is live goes back to the system, in

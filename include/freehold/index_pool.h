@@ -14,6 +14,7 @@
  * State        A bit per index and 1/63 of that more, in words of the caller's or from an allocator.
  * Misuse       An index that is free already or that the pool has not is fatal, in every build, with
  *              an exact report, and so is a pool that is not initialised.
+ * Failure      False when no index is free, or the words cannot be had. Init and put cannot fail.
  * Threads      One at a time.
  * Cost         Constant time: a step for each factor of 64 in `count` (four up to 16 million).
  *              Making the words ready, in init or at the first take, and check are linear in count.

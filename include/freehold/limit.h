@@ -28,6 +28,7 @@
  *              requests and of live bytes are the limit's own. A walk is of all the parent's
  *              blocks.
  * Sizes, Alignments   As the parent.
+ * Failure      NULL or false at the hard limit (FREEHOLD_LIMIT), else as the parent.
  * Threads      As the parent: the limit itself is atomic.
  * Cost         The parent's, its freehold_usable_size, and a few atomic operations. Resizing asks
  *              the parent's freehold_base as well.
@@ -41,7 +42,7 @@
 extern "C" {
 #endif
 
-#define FREEHOLD_UNLIMITED SIZE_MAX
+#define FREEHOLD_UNLIMITED SIZE_MAX /* no limit, in bytes */
 
 #define FREEHOLD__LIMIT_WORDS 16 /* opaque */
 

@@ -13,6 +13,7 @@
  *
  * State        By value: a pointer and a lock. Its blocks and its statistics are the parent's.
  * Sizes, Alignments   As the parent.
+ * Failure      As the parent.
  * Threads      Any.
  * Cost         The parent's, and one atomic operation to take and to drop the lock.
  */

@@ -44,6 +44,7 @@
 extern "C" {
 #endif
 
+/* What the objects of a cache are. The functions are called with `context`. */
 typedef struct freehold_object_kind {
     size_t bytes;
     size_t alignment; /* rounded up to a power of two, at least 16; 0: that */

@@ -4,12 +4,15 @@
  * itself. So it can be made read-only or inaccessible, and it is what others build allocators of.
  *
  * The functions are those of freehold/allocator.h; freehold_page_alloc and so on are their typed
- * forms. An allocator and its blocks may be used from any thread.
+ * forms.
  *
  * State        By value, and a table out of line between guards, never in a block.
  * Sizes        Any. What may be used is exactly the size rounded up to whole pages.
  * Alignments   The page size, or more: any power of two that the address space has. An offset must
  *              be a multiple of the alignment asked for.
+ * Threads      Any, also for blocks of another thread.
+ * Failure      NULL or false, and nothing changed, when the system has no memory, or a size is more
+ *              than there can be. Init cannot fail.
  * Cost         O(1) and a walk over at most 64 kept blocks; a system call where none of them fits.
  *              freehold_owns and freehold_base are linear in the number of blocks.
  * Retention    What is freed is kept, merged with free neighbours, and handed out again: the best
@@ -49,6 +52,7 @@ FREEHOLD_API void freehold_page_deinit(freehold_page *page);
 /* The system's page size: a power of two, at least 4096. */
 FREEHOLD_API size_t freehold_page_size(void);
 
+/* What may be done with pages. */
 typedef enum freehold_protection {
     FREEHOLD_PROTECT_NONE, /* every access ends the process */
     FREEHOLD_PROTECT_READ,

@@ -4,7 +4,7 @@
  * be, and what is freed serves the next request.
  *
  * The functions are those of freehold/allocator.h; freehold_slab_alloc and so on are their typed
- * forms. A slab allocator and its blocks may be used from any thread; one lock guards it.
+ * forms.
  *
  * State        By value, with no memory until the first allocation. Then bitmaps out of line, never
  *              in a block: as the heap's (freehold/heap.h).
@@ -14,6 +14,9 @@
  *              in whole units of 8 KiB, those over 512 KiB in whole pages.
  * Alignments   Every slot is a multiple of the alignment given at the beginning. A request for more,
  *              or with an offset, gives NULL (FREEHOLD_UNSUPPORTED).
+ * Threads      Any, also for blocks of another thread; one lock guards it.
+ * Failure      NULL or false, and nothing changed, when the system has no memory, or the request is
+ *              more than a slot. Init cannot fail.
  * Cost         Alloc, free, freehold_owns and freehold_base O(1) up to slots of 512 KiB. What is free
  *              goes back to the system as the heap's does, single pages among used slots too.
  * fork         The child may use an allocator that no other thread was in a call on.

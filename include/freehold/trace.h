@@ -19,6 +19,7 @@
  *              the counts of requests and of live bytes are the trace's own. A walk is of all the parent's
  *              blocks.
  * Sizes, Alignments   As the parent.
+ * Failure      As the parent. A block that cannot be recorded is handed out all the same.
  * Threads      As the parent: the records have a lock. What the parent calls when it frees, a hook
  *              for example, must not use the trace.
  * Cost         The parent's, and with a stack some microseconds. A record has 24 bytes a block and
@@ -37,6 +38,7 @@ extern "C" {
 
 #define FREEHOLD_TRACE_FRAMES 8 /* the most that a site can have */
 
+/* How much is recorded; all 0 is a good choice. Copied by init. */
 typedef struct freehold_trace_options {
     unsigned frames;    /* of a site; 0: 1 */
     size_t most_blocks; /* that are recorded at a time; 0: about a million */
@@ -72,12 +74,13 @@ FREEHOLD_API void freehold_trace_init(freehold_trace *trace, freehold_allocator 
  * NULL is none. */
 FREEHOLD_API void freehold_trace_deinit(freehold_trace *trace);
 
-/* freehold_alloc for a site by name. The text must outlive the trace, and its address is what it is
+/* freehold_alloc for a site by name: a block, or NULL. The text must outlive the trace, and its address is what it is
  * told from others by. */
 FREEHOLD_API void *freehold_trace_alloc_at(freehold_trace *trace, size_t bytes, const char *site);
 
 #define FREEHOLD__TRACE_TEXT2(x) #x
 #define FREEHOLD__TRACE_TEXT(x)  FREEHOLD__TRACE_TEXT2(x)
+/* The same, with the place of the call as its text. */
 #define FREEHOLD_TRACE_ALLOC(trace, bytes)                                                         \
     freehold_trace_alloc_at((trace), (bytes), __FILE__ ":" FREEHOLD__TRACE_TEXT(__LINE__))
 

@@ -34,7 +34,9 @@ expect_freehold() { # expect_freehold NAME COMMAND...
 cmake --install "$build" --prefix "$prefix" >"$dir/log" || { cat "$dir/log"; fail "cmake --install"; }
 libdir=$(dirname "$(find "$prefix" -name libfreehold.a)")
 
-for file in bin/freehold share/man/man1/freehold.1; do
+manual=
+command -v python3 >/dev/null 2>&1 && manual="share/man/man3/freehold_heap.3 share/man/man3/freehold_heap_alloc.3"
+for file in bin/freehold share/man/man1/freehold.1 $manual; do
     [ -e "$prefix/$file" ] || fail "$file is not installed"
 done
 for file in libfreehold.so libfreehold.a pkgconfig/freehold.pc cmake/freehold/freehold-config.cmake; do
