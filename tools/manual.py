@@ -22,6 +22,7 @@ NAMES = (
     re.compile(r"\b(freehold_\w+)\(", re.S),  # a function
     re.compile(r"^typedef .*\b(freehold_\w+);$", re.S),
     re.compile(r"^struct (freehold_\w+)"),
+    re.compile(r"^FREEHOLD_API extern .*\b(freehold_\w+);$", re.S),  # a constant
 )
 UNITS = re.compile(r"bytes|count|index|alignment|offset|most|expected|found|magic")
 
@@ -32,7 +33,7 @@ class Item:
         match = next(m for m in (name.search(text) for name in NAMES) if m)
         self.name = match.group(1)
         self.macro = text.startswith("#define")
-        self.function = not self.macro and not text.startswith(("typedef", "struct"))
+        self.function = not self.macro and not text.startswith(("typedef", "struct", "FREEHOLD_API extern"))
         self.private = self.name.lower().startswith("freehold__") or not self.name.lower().startswith("freehold")
 
     def shown(self):
@@ -165,7 +166,7 @@ def undocumented(path, head, items):
             if term not in terms:
                 yield f"{path.name}: its first comment has no entry '{term}'"
     for item in items:
-        opaque = item.name == "freehold_" + path.stem or item.name in head
+        opaque = item.name == "freehold_" + path.stem  # which the first comment is about
         if not item.doc and not opaque and not re.fullmatch(r"typedef struct (\w+) \1;", item.text):
             yield f"{path.name}: {item.name} has no comment"
         if not item.function:

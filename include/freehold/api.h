@@ -5,6 +5,7 @@
 #ifndef FREEHOLD_API_H
 #define FREEHOLD_API_H
 
+/* Before each declaration that is exported. */
 #if defined(__GNUC__) || defined(__clang__)
 #define FREEHOLD_API __attribute__((visibility("default")))
 #else

@@ -16,6 +16,8 @@
 typedef struct state {
     freehold__single single;
     freehold__shifted shifted; /* the single's lock */
+    bool few;                  /* constant: whether it has a choice of classes, which is this set */
+    uint64_t class[(FREEHOLD__CLASSES + 63) / 64];
 } state;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__HEAP_WORDS &&
@@ -30,6 +32,33 @@ static state *state_of(freehold_allocator *self)
 static freehold__single *single_of(freehold_allocator *self)
 {
     return &state_of(self)->single;
+}
+
+/* ---- size classes ---------------------------------------------------------------------------- */
+
+static bool has_class(const state *s, unsigned index)
+{
+    return (s->class[index / 64] >> (index % 64) & 1) != 0;
+}
+
+/* From a class on, the first of the heap's choice whose slots are multiples of an alignment. */
+static freehold__cold unsigned chosen_class(const state *s, unsigned index, size_t align)
+{
+    while (index < FREEHOLD__CLASSES &&
+           (!has_class(s, index) || freehold__size_classes[index].size % align != 0))
+        index++;
+    return index;
+}
+
+/* The class of a request; FREEHOLD__CLASSES: it is a large block. align >= 16, a power of two. */
+static unsigned class_for(const state *s, size_t bytes, size_t align)
+{
+    unsigned index = FREEHOLD__CLASSES;
+    if (freehold__unlikely(align > FREEHOLD__MIN_ALIGN))
+        index = freehold__class_of_aligned(bytes, align);
+    else if (freehold__likely(bytes <= FREEHOLD__SLOT_MAX))
+        index = freehold__class_of(bytes);
+    return freehold__likely(!s->few) ? index : chosen_class(s, index, align);
 }
 
 /* ---- blocks with an offset (shifted.h) ------------------------------------------------------- */
@@ -93,16 +122,12 @@ static freehold__cold void misuse(state *s, const char *function, const void *po
 
 /* For a request of so many bytes, memory of `whole` > 0; align >= 16, a power of two. *zeroed:
  * whether it is known to read zero. */
-static void *allocate(freehold__single *s, size_t bytes, size_t whole, size_t align, bool *zeroed)
+static void *allocate(state *s, size_t bytes, size_t whole, size_t align, bool *zeroed)
 {
-    unsigned index = FREEHOLD__CLASSES;
-    if (freehold__unlikely(align > FREEHOLD__MIN_ALIGN))
-        index = freehold__class_of_aligned(whole, align);
-    else if (freehold__likely(whole <= FREEHOLD__SLOT_MAX))
-        index = freehold__class_of(whole);
+    unsigned index = class_for(s, whole, align);
     return freehold__likely(index < FREEHOLD__CLASSES)
-               ? freehold__single_allocate_slot(s, bytes, index, zeroed)
-               : freehold__single_allocate_large(s, bytes, whole, align, zeroed);
+               ? freehold__single_allocate_slot(&s->single, bytes, index, zeroed)
+               : freehold__single_allocate_large(&s->single, bytes, whole, align, zeroed);
 }
 
 /* A block that begins `shift` behind a multiple of the alignment. */
@@ -119,7 +144,7 @@ static freehold__cold void *allocate_shifted(
     freehold__lock_drop(&s->single.lock);
     if (!room)
         return NULL;
-    start = allocate(&s->single, bytes, whole, align, zeroed);
+    start = allocate(s, bytes, whole, align, zeroed);
     freehold__lock_take(&s->single.lock);
     freehold__shifted_add(&s->shifted, (uintptr_t)start, shift);
     freehold__lock_drop(&s->single.lock);
@@ -132,7 +157,7 @@ static void *heap_allocate(
     state *s = state_of(self);
     bool known = false;
     void *block = freehold__likely(offset == 0)
-                      ? allocate(&s->single, bytes, bytes, alignment, &known)
+                      ? allocate(s, bytes, bytes, alignment, &known)
                       : allocate_shifted(s, bytes, alignment, alignment - offset, &known);
     return !zeroed || known || block == NULL ? block : memset(block, 0, bytes);
 }
@@ -195,12 +220,15 @@ static live find(state *s, const void *block, const char *function)
  * Whether memory may have been asked for with so many bytes: with any alignment that its class has,
  * because which one it was is not known.
  */
-static bool fits(const freehold_allocator *self, freehold__found found, size_t bytes)
+static bool fits(
+    const freehold_allocator *self, const state *s, freehold__found found, size_t bytes)
 {
-    bool fits = freehold__found_fits(found, 0, bytes);
-    size_t most = found.slab != NULL ? found.bytes & -found.bytes : 0;
-    for (size_t align = self->alignment; !fits && align <= most; align *= 2)
-        fits = freehold__found_fits(found, align, bytes);
+    if (found.slab == NULL || bytes > found.bytes || bytes >= found.bytes / 2)
+        return freehold__found_fits(found, 0, bytes);
+    size_t least = bytes == 0 ? 1 : bytes;
+    bool fits = false;
+    for (size_t align = self->alignment; !fits && align <= (found.bytes & -found.bytes); align *= 2)
+        fits = class_for(s, least, align) == found.slab->index;
     return fits;
 }
 
@@ -210,8 +238,9 @@ static size_t heap_free_sized(freehold_allocator *self, void *block, size_t byte
     const char *function = "freehold_free_sized";
     live l = find(s, block, function);
     size_t whole;
-    bool possible = !__builtin_add_overflow(bytes, l.shift, &whole) && fits(self, l.found, whole);
-    if (freehold__unlikely(!possible) && l.shift != 0)
+    bool possible =
+        !__builtin_add_overflow(bytes, l.shift, &whole) && fits(self, s, l.found, whole);
+    if (freehold__unlikely(!possible) && (l.shift != 0 || s->few))
         freehold__shifted_mismatch(function, block, bytes, l.found.bytes - l.shift);
     else if (freehold__unlikely(!possible))
         freehold__heap_mismatch(&s->single.heap, function, block, bytes, 0);
@@ -221,11 +250,11 @@ static size_t heap_free_sized(freehold_allocator *self, void *block, size_t byte
 /* ---- resizing -------------------------------------------------------------------------------- */
 
 /* New memory of so many bytes would be no smaller either, or little so. */
-static bool stays(const freehold_allocator *self, freehold__found found, size_t bytes)
+static bool stays(freehold_allocator *self, freehold__found found, size_t bytes)
 {
     return freehold__stays(found.bytes, bytes) ||
            (found.slab != NULL && bytes <= found.bytes &&
-               freehold__class_of_aligned(bytes, self->alignment) == found.slab->index);
+               class_for(state_of(self), bytes, self->alignment) == found.slab->index);
 }
 
 static bool resize_in_place(freehold_allocator *self, live l, size_t bytes)
@@ -235,7 +264,8 @@ static bool resize_in_place(freehold_allocator *self, live l, size_t bytes)
     if (__builtin_add_overflow(bytes, l.shift, &whole))
         return false;
     return stays(self, l.found, whole) ||
-           (l.found.slab == NULL && whole > FREEHOLD__SLOT_MAX &&
+           (l.found.slab == NULL &&
+               class_for(state_of(self), whole, self->alignment) == FREEHOLD__CLASSES &&
                freehold__large_resize_in_place(large, l.start, whole));
 }
 
@@ -268,7 +298,7 @@ static void *remap(freehold_allocator *self, void *block, size_t bytes, const ch
     }
     bool zeroed;
     size_t have = l.found.bytes - l.shift;
-    moved = allocate(s, bytes, bytes, self->alignment, &zeroed);
+    moved = allocate(state_of(self), bytes, bytes, self->alignment, &zeroed);
     if (moved != NULL) {
         memcpy(moved, block, have < bytes ? have : bytes);
         release(state_of(self), block, function);
@@ -390,6 +420,29 @@ void freehold_heap_init_aligned(freehold_heap *heap, size_t alignment)
     freehold_allocator_init(&heap->base, &operations, alignment);
     state *s = state_of(&heap->base);
     freehold__shifted_init(&s->shifted, rests, s);
+}
+
+/* The classes of the presets, each as the systems have them that they are from. */
+static const uint32_t stepped[] = {
+    16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 1536, 2048};
+static const uint32_t powers[] = {8, 16, 32, 64, 128, 256, 512, 1024, 2048};
+
+const freehold_size_classes freehold_classes_stepped = {sizeof stepped / sizeof *stepped, stepped};
+const freehold_size_classes freehold_classes_powers = {sizeof powers / sizeof *powers, powers};
+
+void freehold_heap_init_classes(
+    freehold_heap *heap, size_t alignment, const freehold_size_classes *classes)
+{
+    freehold_heap_init_aligned(heap, alignment);
+    state *s = state_of(&heap->base);
+    for (size_t i = 0; classes != NULL && i < classes->count; i++) {
+        uint32_t bytes = classes->bytes[i];
+        if (bytes == 0 || bytes > FREEHOLD__SLOT_MAX)
+            continue; /* what is so large is mapped by itself anyway */
+        unsigned index = freehold__class_of(bytes);
+        s->class[index / 64] |= UINT64_C(1) << (index % 64);
+        s->few = true;
+    }
 }
 
 void freehold_heap_init(freehold_heap *heap)

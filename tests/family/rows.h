@@ -68,6 +68,10 @@ static inline freehold_allocator *row_inner_budget(void *buffer)
     R(heap, heap, freehold_heap_init(a), .any_offset = true, .same_up_to = 524288)                 \
     R(heap_of_64, heap, freehold_heap_init_aligned(a, 64),                                         \
         .any_offset = true, .same_up_to = 524288, .few_sizes = true)                               \
+    R(heap_stepped, heap, freehold_heap_init_classes(a, 16, &freehold_classes_stepped),            \
+        .any_offset = true, .same_up_to = 2048, .same_aligned = 1024, .few_sizes = true)           \
+    R(heap_powers, heap, freehold_heap_init_classes(a, 64, &freehold_classes_powers),              \
+        .any_offset = true, .same_up_to = 2048, .same_aligned = 1024, .few_sizes = true)           \
     R(arena, arena, freehold_arena_init(a, under),                                                 \
         .any_offset = true, .same_up_to = 524288, .same_aligned = 16, .frees_late = true,          \
         .keeps = true, .one_thread = true, .few_sizes = true)                                      \
