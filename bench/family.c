@@ -28,6 +28,7 @@
 #include <obstack.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -123,6 +124,8 @@ TYPED(heap)
 TYPED(limit)
 TYPED(locked)
 TYPED(object_cache)
+TYPED(page)
+TYPED(slab)
 TYPED(trace)
 ONE(trace_named, FREEHOLD_TRACE_ALLOC((freehold_trace *)object, bytes))
 PAIRS(trace_named, FREEHOLD_TRACE_ALLOC((freehold_trace *)object, bytes),
@@ -132,6 +135,10 @@ FILLS(heap_any, freehold_allocator_alloc(object, bytes), freehold_allocator_free
     NOTHING)
 FILLS(heap_deinit, freehold_heap_alloc(object, bytes), NOTHING,
     (freehold_heap_deinit(object), freehold_heap_init(object)))
+FILLS(page, freehold_page_alloc(object, bytes), freehold_page_free(object, block), NOTHING)
+FILLS(slab, freehold_slab_alloc(object, bytes), freehold_slab_free(object, block), NOTHING)
+FILLS(slab_deinit, freehold_slab_alloc(object, bytes), NOTHING,
+    (freehold_slab_deinit(object), freehold_slab_init(object, bytes)))
 FILLS(arena, freehold_arena_alloc(object, bytes), NOTHING, freehold_arena_reset(object))
 FILLS(arena_any, freehold_allocator_alloc(object, bytes), NOTHING, freehold_arena_reset(object))
 
@@ -172,6 +179,22 @@ static void *make_object_cache(size_t bytes, size_t blocks)
     const freehold_object_kind kind = {.bytes = bytes};
     freehold_object_cache_init(cache, new_heap(), &kind);
     return cache;
+}
+
+static void *make_page(size_t bytes, size_t blocks)
+{
+    (void)bytes, (void)blocks;
+    freehold_page *page = bench_pages(sizeof *page);
+    freehold_page_init(page);
+    return page;
+}
+
+static void *make_slab(size_t bytes, size_t blocks)
+{
+    (void)blocks;
+    freehold_slab *slab = bench_pages(sizeof *slab);
+    freehold_slab_init(slab, bytes);
+    return slab;
 }
 
 static void *make_limit(size_t bytes, size_t blocks)
@@ -284,6 +307,18 @@ ONE(malloc, malloc(bytes))
 PAIRS(malloc, malloc(bytes), free(block))
 FILLS(malloc, malloc(bytes), free(block), NOTHING)
 
+/* Pages from the system itself; in whole ones, as it wants them. */
+static void *map_pages(size_t bytes)
+{
+    void *block = mmap(NULL, (bytes + 4095) & ~(size_t)4095, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return block != MAP_FAILED ? block : NULL;
+}
+#define UNMAP_PAGES(block, bytes) (void)munmap(block, ((bytes) + 4095) & ~(size_t)4095)
+ONE(mmap, map_pages(bytes))
+PAIRS(mmap, map_pages(bytes), UNMAP_PAGES(block, bytes))
+FILLS(mmap, map_pages(bytes), UNMAP_PAGES(block, bytes), NOTHING)
+
 #define obstack_chunk_alloc malloc
 #define obstack_chunk_free  free
 static void *make_obstack(size_t bytes, size_t blocks)
@@ -335,6 +370,14 @@ PAIRS(slice, g_slice_alloc(bytes), g_slice_free1(bytes, block))
 FILLS(slice, g_slice_alloc(bytes), g_slice_free1(bytes, block), NOTHING)
 #endif
 
+#if HAVE_BOOST /* pool.cpp */
+extern const char *const bench_boost_version;
+void *bench_boost_make(size_t bytes, size_t blocks);
+void *bench_boost_one(void *object, size_t bytes);
+void bench_boost_pairs(void *object, size_t bytes, uint64_t count);
+void bench_boost_fills(void *object, size_t bytes, uint64_t count);
+#endif
+
 /* ---- the rows ------------------------------------------------------------------------------------ */
 
 /* A type, by its own functions and by way of the table. */
@@ -353,6 +396,9 @@ static const struct subject subjects[] = {
     BOTH("arena", arena, make_arena, fills_arena, fills_arena_any, 0),
     BOTH("budget", budget, make_budget, NULL, NULL, 0),
     BOTH("object_cache", object_cache, make_object_cache, NULL, NULL, 0),
+    BOTH("page", page, make_page, fills_page, fills_heap_any, 200000),
+    BOTH("slab", slab, make_slab, fills_slab, fills_heap_any, 0),
+    {"slab, deinit", "typed", make_slab, one_slab, NULL, fills_slab_deinit, 0, 0, 0},
     {"index_pool", "typed", make_index_pool, one_index_pool, pairs_index_pool, NULL,
         sizeof(freehold_index_pool), 0, 1},
     BOTH("limit", limit, make_limit, NULL, NULL, 0),
@@ -364,6 +410,7 @@ static const struct subject subjects[] = {
     BOTH("debug", debug, make_debug, NULL, NULL, 5000),
     BOTH("debug, no_stacks", debug, make_debug_no_stacks, NULL, NULL, 100000),
     BOTH("debug, pages", debug, make_debug_pages, NULL, NULL, 1000),
+    {"mmap", "own", make_nothing, one_mmap, pairs_mmap, fills_mmap, 0, 20000, 0},
     {"obstack", "own", make_obstack, one_obstack, pairs_obstack, fills_obstack, 0, 0, 0},
 #if HAVE_TALLOC
     {"talloc", "own", make_talloc, one_talloc, pairs_talloc, fills_talloc, 0, 0, 0},
@@ -374,6 +421,10 @@ static const struct subject subjects[] = {
 #endif
 #if HAVE_GLIB
     {"g_slice", "own", make_nothing, one_slice, pairs_slice, fills_slice, 0, 0, 0},
+#endif
+#if HAVE_BOOST
+    {"boost_pool", "own", bench_boost_make, bench_boost_one, bench_boost_pairs, bench_boost_fills,
+        0, 0, 0},
 #endif
 };
 enum { SUBJECTS = sizeof subjects / sizeof *subjects, MOST_ROWS = 4 * SUBJECTS };
@@ -438,7 +489,9 @@ static void write_blocks(const struct subject *subject, void *object, size_t byt
 static void measure_memory(const struct subject *subject, size_t bytes, double result[2])
 {
     size_t many = MANY_BYTES / (bytes < 64 ? 64 : bytes);
-    if (subject->make == make_debug_pages && many > MANY_PAGES) {
+    bool whole_pages =
+        subject->make == make_debug_pages || subject->make == make_page || subject->one == one_mmap;
+    if (whole_pages && many > MANY_PAGES) {
         many = MANY_PAGES;
     }
     bool at_once = subject->make == make_budget || subject->make == make_fallback_first ||
@@ -616,6 +669,19 @@ static void print_machine(char **arg)
     printf(
         "# g_slice: GLib %u.%u.%u\n", glib_major_version, glib_minor_version, glib_micro_version);
 #endif
+#if HAVE_BOOST
+    printf("# boost_pool: Boost %s\n", bench_boost_version);
+#endif
+    static const struct {
+        const char *name;
+        bool here;
+    } peers[] = {{"talloc (libtalloc-dev)", HAVE_TALLOC}, {"APR (libapr1-dev)", HAVE_APR},
+        {"GLib (libglib2.0-dev)", HAVE_GLIB}, {"Boost (libboost-dev)", HAVE_BOOST}};
+    for (size_t i = 0; i < sizeof peers / sizeof *peers; i++) {
+        if (!peers[i].here) {
+            printf("# not here when this was built: %s\n", peers[i].name);
+        }
+    }
 }
 
 int main(int argc, char **argv)
