@@ -16,7 +16,7 @@
 typedef struct state {
     freehold__slots slots; /* all zero when wrong */
     const char *wrong;     /* with what init was given; NULL: nothing */
-    uint64_t allocations, frees, reallocations, failures, requested;
+    freehold__slots_counts counts;
     size_t peak_slots; /* in use at once */
 } state;
 
@@ -64,8 +64,8 @@ static bool find(const state *s, size_t alignment, size_t offset, size_t floor, 
 static void *take(state *s, size_t slot, size_t bytes)
 {
     freehold__bitmap_remove(&s->slots.free, slot);
-    s->allocations++;
-    s->requested += bytes;
+    s->counts.allocations++;
+    s->counts.requested += bytes;
     if (freehold__slots_live(&s->slots) > s->peak_slots)
         s->peak_slots = freehold__slots_live(&s->slots);
     return freehold__slots_address(&s->slots, slot);
@@ -80,7 +80,7 @@ static void *budget_allocate(
         freehold__unlikely(!find(s, alignment, offset, self->alignment, &slot))) {
         if (s->wrong != NULL)
             freehold__allocator_says(self, FREEHOLD_INVALID);
-        s->failures += s->wrong == NULL;
+        s->counts.failures += s->wrong == NULL;
         return NULL;
     }
     void *block = take(s, slot, bytes);
@@ -103,7 +103,7 @@ static size_t slot_of(state *s, const void *block, const char *function)
 static size_t put(state *s, size_t slot)
 {
     freehold__bitmap_add(&s->slots.free, slot);
-    s->frees++;
+    s->counts.frees++;
     return s->slots.size;
 }
 
@@ -122,38 +122,25 @@ static size_t budget_free_sized(freehold_allocator *self, void *block, size_t by
     return put(s, slot);
 }
 
-/* Every block has all of its slot, so that it fits where it is or nowhere. */
-static bool fits(state *s, const void *block, size_t bytes, const char *function)
-{
-    slot_of(s, block, function);
-    if (bytes > s->slots.size)
-        return false;
-    s->reallocations++;
-    s->requested += bytes;
-    return true;
-}
-
 static bool budget_resize(freehold_allocator *self, void *block, size_t bytes)
 {
-    return fits(state_of(self), block, bytes, "freehold_resize");
-}
-
-static void *remap(state *s, void *block, size_t bytes, const char *function)
-{
-    if (fits(s, block, bytes, function))
-        return block;
-    s->failures++;
-    return NULL;
+    state *s = state_of(self);
+    slot_of(s, block, "freehold_resize");
+    return freehold__slots_fit(&s->counts, s->slots.size, bytes);
 }
 
 static void *budget_remap(freehold_allocator *self, void *block, size_t bytes)
 {
-    return remap(state_of(self), block, bytes, "freehold_remap");
+    state *s = state_of(self);
+    slot_of(s, block, "freehold_remap");
+    return freehold__slots_remap(&s->counts, s->slots.size, block, bytes);
 }
 
 static void *budget_realloc(freehold_allocator *self, void *block, size_t bytes)
 {
-    return remap(state_of(self), block, bytes, "freehold_realloc");
+    state *s = state_of(self);
+    slot_of(s, block, "freehold_realloc");
+    return freehold__slots_remap(&s->counts, s->slots.size, block, bytes);
 }
 
 static size_t budget_usable_size(freehold_allocator *self, const void *block)
@@ -176,26 +163,21 @@ static freehold_statistics budget_stats(freehold_allocator *self)
     const state *s = state_of(self);
     size_t live = freehold__slots_live(&s->slots) * s->slots.size;
     size_t all = s->slots.free.bits * s->slots.size;
-    return (freehold_statistics){
-        .requested_bytes = s->requested,
-        .allocations = s->allocations,
-        .frees = s->frees,
-        .reallocations = s->reallocations,
-        .failures = s->failures,
-        .live_bytes = live,
-        .peak_live_bytes = s->peak_slots * s->slots.size,
-        .used_bytes = live,
-        .peak_bytes = s->peak_slots * s->slots.size,
-        .mapped_bytes = all,
-        .retained_bytes = all - live,
-    };
+    freehold_statistics stats = freehold__slots_stats(&s->counts);
+    stats.live_bytes = live;
+    stats.peak_live_bytes = s->peak_slots * s->slots.size;
+    stats.used_bytes = live;
+    stats.peak_bytes = s->peak_slots * s->slots.size;
+    stats.mapped_bytes = all;
+    stats.retained_bytes = all - live;
+    return stats;
 }
 
 static void budget_reset_stats(freehold_allocator *self)
 {
     state *s = state_of(self);
-    s->allocations = s->peak_slots = freehold__slots_live(&s->slots);
-    s->frees = s->reallocations = s->failures = s->requested = 0;
+    s->peak_slots = freehold__slots_live(&s->slots);
+    freehold__slots_reset(&s->counts, s->peak_slots);
 }
 
 static const char *budget_check(freehold_allocator *self)
@@ -205,7 +187,7 @@ static const char *budget_check(freehold_allocator *self)
         return freehold__corrupt(s->wrong, self);
     const char *wrong =
         freehold__corrupt_unless("the budget has more or fewer live blocks than were counted", s,
-            freehold__slots_live(&s->slots), s->allocations - s->frees);
+            freehold__slots_live(&s->slots), s->counts.allocations - s->counts.frees);
     return wrong != NULL ? wrong : freehold__bitmap_check(&s->slots.free);
 }
 

@@ -43,7 +43,8 @@ typedef struct state {
     size_t count, capacity;
     slab *partial, *empty;
     size_t empty_count;
-    uint64_t allocations, frees, reallocations, failures, requested, purged;
+    freehold__slots_counts counts;
+    uint64_t purged;
     size_t peak_live, peak_slabs; /* objects in use, slabs with any */
 } state;
 
@@ -58,7 +59,7 @@ static state *state_of(freehold_allocator *self)
 
 static size_t live(const state *s)
 {
-    return (size_t)(s->allocations - s->frees);
+    return (size_t)(s->counts.allocations - s->counts.frees);
 }
 
 static size_t slab_bytes(const state *s)
@@ -249,8 +250,8 @@ static void *take(state *s, slab *b, size_t bytes)
     freehold__bitmap_remove(&b->slots.free, slot);
     if (moves)
         enlist(s, b);
-    s->allocations++;
-    s->requested += bytes;
+    s->counts.allocations++;
+    s->counts.requested += bytes;
     if (live(s) > s->peak_live)
         s->peak_live = live(s);
     if (s->count - s->empty_count > s->peak_slabs)
@@ -279,7 +280,7 @@ static void *object_cache_allocate(
     void *object = freehold__likely(b != NULL) ? take(s, b, bytes) : NULL;
     if (freehold__unlikely(object == NULL)) {
         error = error != FREEHOLD_OK ? error : FREEHOLD_NO_MEMORY;
-        s->failures += freehold__is_failure(error);
+        s->counts.failures += freehold__is_failure(error);
         freehold__allocator_says(self, error);
         return NULL;
     }
@@ -313,7 +314,7 @@ static size_t put(state *s, found f)
     freehold__bitmap_add(&f.slab->slots.free, f.slot);
     if (moves)
         enlist(s, f.slab);
-    s->frees++;
+    s->counts.frees++;
     return s->size;
 }
 
@@ -332,38 +333,25 @@ static size_t object_cache_free_sized(freehold_allocator *self, void *object, si
     return put(s, f);
 }
 
-/* Every object has all of its slot, so that it fits where it is or nowhere. */
-static bool fits(state *s, const void *object, size_t bytes, const char *function)
-{
-    find(s, object, function);
-    if (bytes > s->size)
-        return false;
-    s->reallocations++;
-    s->requested += bytes;
-    return true;
-}
-
 static bool object_cache_resize(freehold_allocator *self, void *object, size_t bytes)
 {
-    return fits(state_of(self), object, bytes, "freehold_resize");
-}
-
-static void *remap(state *s, void *object, size_t bytes, const char *function)
-{
-    if (fits(s, object, bytes, function))
-        return object;
-    s->failures++;
-    return NULL;
+    state *s = state_of(self);
+    find(s, object, "freehold_resize");
+    return freehold__slots_fit(&s->counts, s->size, bytes);
 }
 
 static void *object_cache_remap(freehold_allocator *self, void *object, size_t bytes)
 {
-    return remap(state_of(self), object, bytes, "freehold_remap");
+    state *s = state_of(self);
+    find(s, object, "freehold_remap");
+    return freehold__slots_remap(&s->counts, s->size, object, bytes);
 }
 
 static void *object_cache_realloc(freehold_allocator *self, void *object, size_t bytes)
 {
-    return remap(state_of(self), object, bytes, "freehold_realloc");
+    state *s = state_of(self);
+    find(s, object, "freehold_realloc");
+    return freehold__slots_remap(&s->counts, s->size, object, bytes);
 }
 
 static size_t object_cache_usable_size(freehold_allocator *self, const void *object)
@@ -384,28 +372,24 @@ static void *object_cache_base(freehold_allocator *self, const void *pointer)
 static freehold_statistics object_cache_stats(freehold_allocator *self)
 {
     const state *s = state_of(self);
-    return (freehold_statistics){
-        .requested_bytes = s->requested,
-        .allocations = s->allocations,
-        .frees = s->frees,
-        .reallocations = s->reallocations,
-        .failures = s->failures,
-        .live_bytes = live(s) * s->size,
-        .peak_live_bytes = s->peak_live * s->size,
-        .used_bytes = (s->count - s->empty_count) * slab_bytes(s),
-        .peak_bytes = s->peak_slabs * slab_bytes(s),
-        .mapped_bytes = s->count * slab_bytes(s),
-        .retained_bytes = s->empty_count * slab_bytes(s),
-        .purged_bytes = s->purged,
-    };
+    freehold_statistics stats = freehold__slots_stats(&s->counts);
+    stats.live_bytes = live(s) * s->size;
+    stats.peak_live_bytes = s->peak_live * s->size;
+    stats.used_bytes = (s->count - s->empty_count) * slab_bytes(s);
+    stats.peak_bytes = s->peak_slabs * slab_bytes(s);
+    stats.mapped_bytes = s->count * slab_bytes(s);
+    stats.retained_bytes = s->empty_count * slab_bytes(s);
+    stats.purged_bytes = s->purged;
+    return stats;
 }
 
 static void object_cache_reset_stats(freehold_allocator *self)
 {
     state *s = state_of(self);
-    s->allocations = s->peak_live = live(s);
+    s->peak_live = live(s);
+    freehold__slots_reset(&s->counts, s->peak_live);
     s->peak_slabs = s->count - s->empty_count;
-    s->frees = s->reallocations = s->failures = s->requested = s->purged = 0;
+    s->purged = 0;
 }
 
 static bool object_cache_walk(freehold_allocator *self, freehold_visitor visit, void *context)

@@ -3,6 +3,43 @@
 
 #include "base/fatal.h"
 
+/* ---- counts and resizing --------------------------------------------------------------------- */
+
+freehold_statistics freehold__slots_stats(const freehold__slots_counts *counts)
+{
+    return (freehold_statistics){
+        .requested_bytes = counts->requested,
+        .allocations = counts->allocations,
+        .frees = counts->frees,
+        .reallocations = counts->reallocations,
+        .failures = counts->failures,
+    };
+}
+
+void freehold__slots_reset(freehold__slots_counts *counts, size_t live)
+{
+    *counts = (freehold__slots_counts){.allocations = live};
+}
+
+bool freehold__slots_fit(freehold__slots_counts *counts, size_t size, size_t bytes)
+{
+    if (bytes > size)
+        return false;
+    counts->reallocations++;
+    counts->requested += bytes;
+    return true;
+}
+
+void *freehold__slots_remap(freehold__slots_counts *counts, size_t size, void *block, size_t bytes)
+{
+    if (freehold__slots_fit(counts, size, bytes))
+        return block;
+    counts->failures++;
+    return NULL;
+}
+
+/* ---- reports --------------------------------------------------------------------------------- */
+
 /* "slot 3 of 100, size 64" */
 static void add_slot(freehold__text *text, const freehold__slots *slots, size_t slot)
 {
@@ -66,6 +103,8 @@ void freehold__slots_mismatch(
     freehold__text_add(&text, " bytes");
     freehold__report_end(&text, FREEHOLD_SIZE_MISMATCH, function, pointer);
 }
+
+/* ---- looking --------------------------------------------------------------------------------- */
 
 bool freehold__slots_walk(const freehold__slots *slots, freehold_visitor visit, void *context)
 {
