@@ -11,6 +11,7 @@
 
 #include "allocators/front.h"
 #include "allocators/lane.h"
+#include "allocators/visit.h"
 
 #define MAGIC FREEHOLD_MAGIC('f', 'h', ' ', 'p', 'a', 'g', 'e', '1')
 
@@ -238,24 +239,11 @@ static const char *page_check(freehold_allocator *self)
     return freehold__corrupt_in(freehold__large_check(large), large);
 }
 
-typedef struct walk {
-    freehold_visitor visit;
-    void *context;
-    bool goes_on;
-} walk;
-
-static void walk_block(void *context, void *base, size_t bytes)
-{
-    walk *w = context;
-    if (w->goes_on)
-        w->goes_on = w->visit(w->context, base, bytes);
-}
-
 static bool page_walk(freehold_allocator *self, freehold_visitor visit, void *context)
 {
-    walk w = {visit, context, true};
-    freehold__large_walk(&state_of(self)->large, walk_block, &w);
-    return w.goes_on;
+    freehold__visit v = {visit, context, true};
+    freehold__large_walk(&state_of(self)->large, freehold__walk_block, &v);
+    return v.goes_on;
 }
 
 static size_t page_trim(freehold_allocator *self)

@@ -14,6 +14,7 @@
 
 #include "allocators/front.h"
 #include "allocators/lane.h"
+#include "allocators/visit.h"
 
 /* What such an allocator has in its words. */
 typedef struct freehold__single {
@@ -219,36 +220,22 @@ static inline const char *freehold__single_check(freehold__single *s)
     return wrong;
 }
 
-typedef struct freehold__single_visit {
-    freehold_visitor visit;
-    void *context;
-    bool goes_on;
-} freehold__single_visit;
-
 static inline void freehold__single_walk_slab(void *context, uintptr_t base, void *descriptor)
 {
-    freehold__single_visit *w = context;
+    freehold__visit *w = context;
     const freehold__slab *slab = descriptor;
     for (unsigned slot = 0;
          freehold__single_owner_of(slab) != NULL && slot < slab->slots && w->goes_on; slot++)
         if (freehold__single_is_live(slab, slot))
-            w->goes_on =
-                w->visit(w->context, (void *)(base + (uintptr_t)slot * slab->size), slab->size);
-}
-
-static inline void freehold__single_walk_large(void *context, void *base, size_t bytes)
-{
-    freehold__single_visit *w = context;
-    if (w->goes_on)
-        w->goes_on = w->visit(w->context, base, bytes);
+            freehold__walk_block(w, (void *)(base + (uintptr_t)slot * slab->size), slab->size);
 }
 
 static inline bool freehold__single_walk(freehold__single *s, freehold_visitor visit, void *context)
 {
-    freehold__single_visit w = {visit, context, true};
+    freehold__visit w = {visit, context, true};
     freehold__lock_take(&s->lock);
     freehold__pages_walk(&s->heap.pages, freehold__single_walk_slab, &w);
-    freehold__large_walk(&s->heap.pages.large, freehold__single_walk_large, &w);
+    freehold__large_walk(&s->heap.pages.large, freehold__walk_block, &w);
     freehold__lock_drop(&s->lock);
     return w.goes_on;
 }
