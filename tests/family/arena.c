@@ -10,6 +10,7 @@
 #include "backing.h"
 #include "freehold/freehold.h"
 #include "port/fault.h"
+#include "memory.h"
 #include "reports.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -35,13 +36,6 @@ static int teardown(void **unused)
         print_error("%s\n", wrong);
     freehold_arena_deinit(&arena);
     return wrong != NULL || memory.live != 0;
-}
-
-static bool all_bytes(const void *block, int value, size_t bytes)
-{
-    const unsigned char *byte = block;
-    return bytes == 0 ||
-           (byte[0] == (unsigned char)value && memcmp(byte, byte + 1, bytes - 1) == 0);
 }
 
 static uint64_t live(void)

@@ -18,7 +18,8 @@
 
 #include <cmocka.h>
 
-#include "port/fault.h"
+#include "memory.h"
+#include "reports.h"
 #include "rows.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -118,25 +119,12 @@ static size_t below(size_t limit)
 
 /* ---- reports of misuse ----------------------------------------------------------------------- */
 
-static char report_text[400];
-static freehold_misuse report_kind;
-static const void *report_pointer;
-static jmp_buf back;
-
-static void handler(const freehold_report *report)
-{
-    snprintf(report_text, sizeof report_text, "%s", report->message);
-    report_kind = report->kind;
-    report_pointer = report->pointer;
-    longjmp(back, 1);
-}
-
 /* Whether the statement was reported; it is in report_text then. */
 #define REPORTS(statement)                                                                         \
     __extension__({                                                                                \
-        freehold_fatal_handler before_ = freehold_set_fatal_handler(handler);                      \
+        freehold_fatal_handler before_ = freehold_set_fatal_handler(catch_report);                 \
         volatile bool reported_ = true;                                                            \
-        if (setjmp(back) == 0) {                                                                   \
+        if (setjmp(report_back) == 0) {                                                            \
             statement;                                                                             \
             reported_ = false;                                                                     \
         }                                                                                          \
@@ -200,13 +188,6 @@ static fixture *begin_other(const run *r, unsigned which)
 static fixture *begin(void **state)
 {
     return begin_other(*state, 0);
-}
-
-static bool all_bytes(const void *memory, int value, size_t bytes)
-{
-    const unsigned char *byte = memory;
-    return bytes == 0 ||
-           (byte[0] == (unsigned char)value && memcmp(byte, byte + 1, bytes - 1) == 0);
 }
 
 static size_t usable_size(fixture *x, const void *at, size_t bytes)

@@ -11,20 +11,19 @@
 
 #include <cmocka.h>
 
+#include "memory.h"
 #include "reports.h"
 
 #include "freehold/freehold.h"
-#include "port/fault.h"
 
 static freehold_page pages;
 static size_t size; /* of a page */
-static uint64_t mapped;
 static int channel[2];
 
 static int setup(void **unused)
 {
     (void)unused;
-    mapped = freehold__fault_mapped();
+    note_mapped();
     size = freehold_page_size();
     freehold_page_init(&pages);
     return pipe(channel);
@@ -33,14 +32,11 @@ static int setup(void **unused)
 static int teardown(void **unused)
 {
     (void)unused;
-    freehold__fault_set(0, 0);
     const char *wrong = freehold_check(&pages);
-    if (wrong != NULL)
-        print_error("%s\n", wrong);
     freehold_page_deinit(&pages); /* protected blocks too */
     close(channel[0]);
     close(channel[1]);
-    return wrong != NULL || freehold__fault_mapped() != mapped;
+    return all_is_well(wrong);
 }
 
 /* The system says whether memory may be read or written, without a signal. */
@@ -58,11 +54,6 @@ static bool writable(char *at)
         return true;
     assert_int_equal(read(channel[0], &byte, 1), 1);
     return false;
-}
-
-static bool all_bytes(const char *at, int value, size_t bytes)
-{
-    return bytes == 0 || (*at == (char)value && memcmp(at, at + 1, bytes - 1) == 0);
 }
 
 static bool protect(void *start, size_t bytes, freehold_protection protection)

@@ -11,12 +11,14 @@
 
 static char report_text[400];
 static freehold_misuse report_kind;
+static const void *report_pointer;
 static jmp_buf report_back;
 
 static void catch_report(const freehold_report *report)
 {
     snprintf(report_text, sizeof report_text, "%s", report->message);
     report_kind = report->kind;
+    report_pointer = report->pointer;
     longjmp(report_back, 1);
 }
 

@@ -11,28 +11,26 @@
 
 #include <cmocka.h>
 
+#include "memory.h"
 #include "reports.h"
 
 #include "freehold/freehold.h"
-#include "port/fault.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static freehold_slab slab;
-static uint64_t mapped;
 
 static int setup(void **unused)
 {
     (void)unused;
-    mapped = freehold__fault_mapped();
+    note_mapped();
     return 0;
 }
 
 static int teardown(void **unused)
 {
     (void)unused;
-    freehold__fault_set(0, 0);
-    return freehold__fault_mapped() != mapped;
+    return all_is_well(NULL);
 }
 
 static int by_address(const void *a, const void *b)

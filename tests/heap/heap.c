@@ -10,9 +10,10 @@
 
 #include <cmocka.h>
 
+#include "../family/memory.h"
+
 #include "allocators/lane.h"
 #include "freehold/freehold.h"
-#include "port/fault.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -26,13 +27,6 @@ static const size_t sizes[] = {1, 2, 15, 16, 17, 31, 32, 33, 100, 127, 128, 129,
 /* Sizes that nothing can have. */
 static const size_t impossible[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 16,
     SIZE_MAX - 4095, SIZE_MAX - 4096, SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 2, (size_t)1 << 62};
-
-static bool all_bytes(const void *block, int value, size_t bytes)
-{
-    const unsigned char *byte = block;
-    return bytes == 0 ||
-           (byte[0] == (unsigned char)value && memcmp(byte, byte + 1, bytes - 1) == 0);
-}
 
 static uint64_t live(freehold_heap *heap)
 {
