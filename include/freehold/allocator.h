@@ -54,6 +54,7 @@ typedef struct freehold_limit freehold_limit;               /* freehold/limit.h 
 typedef struct freehold_locked freehold_locked;             /* freehold/locked.h */
 typedef struct freehold_object_cache freehold_object_cache; /* freehold/object_cache.h */
 typedef struct freehold_page freehold_page;                 /* freehold/page.h */
+typedef struct freehold_region freehold_region;             /* freehold/region.h */
 typedef struct freehold_slab freehold_slab;                 /* freehold/slab.h */
 typedef struct freehold_trace freehold_trace;               /* freehold/trace.h */
 
@@ -235,6 +236,7 @@ FREEHOLD_API const char *freehold_corrupted(
     X(locked, argument) \
     X(object_cache, argument) \
     X(page, argument) \
+    X(region, argument) \
     X(slab, argument) \
     X(trace, argument)
 /* clang-format on */

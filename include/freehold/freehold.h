@@ -17,6 +17,7 @@
 #include "freehold/object_cache.h"
 #include "freehold/page.h"
 #include "freehold/process.h"
+#include "freehold/region.h"
 #include "freehold/slab.h"
 #include "freehold/trace.h"
 

@@ -737,7 +737,8 @@ static void wiped_blocks_read_zero(void **state)
             if (!overlaps(&wiped[i], at, usable, x->row->is.parents_pages ? 64 : 0))
                 continue;
             if (wiped[i].at == at) {
-                assert_true(x->row->is.no_usable || all_bytes(at, 0, wiped[i].usable));
+                size_t both = usable < wiped[i].usable ? usable : wiped[i].usable;
+                assert_true(x->row->is.no_usable || all_bytes(at, 0, both));
                 again++;
             }
             wiped[i] = wiped[--count];
@@ -922,7 +923,8 @@ static void a_walk_ends_early(void **state)
 static void trim_gives_back_what_is_free(void **state)
 {
     fixture *x = begin(state);
-    assert_int_equal(x->f->trim(x->a), 0); /* it has nothing */
+    size_t given = x->f->trim(x->a);
+    assert_true(given == 0 || x->row->is.given); /* it has nothing */
     size_t bytes = is_granted(x, 70000) ? 70000 : x->row->is.largest;
     for (size_t round = 0; round < 2; round++) {
         while (x->count < MOST_BLOCKS - 1)
@@ -1145,7 +1147,7 @@ static void reclaiming_helps(void **state)
     }
     r.asked = 0;
     r.end_fault = true;
-    if (x->row->is.largest == 0) {
+    if (x->row->is.largest == 0 && !x->row->is.given) {
         must_take(x, ZEROED, 300000);
         assert_int_equal(r.asked, 1);
         x->want.failures++;

@@ -41,6 +41,7 @@ typedef struct row_limits {
     bool few_sizes;      /* is slow, or a heap for the most part: fewer sizes are tried when each
                          * call of the port fails */
     bool one_thread;     /* is for one thread at a time */
+    bool given;          /* has the memory that it was given, which may be resident, and no other */
 } row_limits;
 
 /* A budget over the start of the buffer, with its words behind that. */
@@ -61,6 +62,13 @@ static inline freehold_allocator *row_inner_budget(void *buffer)
 {
     return row_budget(
         (freehold_budget *)(void *)((unsigned char *)buffer + 2 * ROW_BUDGET), buffer);
+}
+
+/* A region over all of the buffer, where one of a test that has left early may be. */
+static inline void row_region(freehold_region *region, void *buffer, size_t granule, bool pages)
+{
+    freehold_region_options options = {.granule = granule, .pages = pages, .overwrite = true};
+    freehold_region_init_with(region, buffer, ROW_BUFFER, &options);
 }
 
 /* clang-format off */
@@ -104,6 +112,10 @@ static inline freehold_allocator *row_inner_budget(void *buffer)
         .few_sizes = true)                                                                         \
     R(page, page, freehold_page_init(a), .same_up_to = 1, .few_sizes = true)                       \
     R(page_of_64k, page, freehold_page_init_aligned(a, 65536), .same_up_to = 1, .few_sizes = true) \
+    R(region, region, row_region(a, buffer, 16, false),                                            \
+        .any_offset = true, .no_trim = true, .given = true, .one_thread = true)                    \
+    R(region_of_64, region, row_region(a, buffer, 64, true),                                       \
+        .any_offset = true, .given = true, .one_thread = true, .few_sizes = true)                  \
     R(slab, slab, freehold_slab_init(a, 100), .largest = 112, .beyond = FREEHOLD_UNSUPPORTED,      \
         .fixed = 112, .most_aligned = 16)                                                          \
     R(slab_of_5000, slab, freehold_slab_init_aligned(a, 5000, 1024), .largest = 5120,              \
