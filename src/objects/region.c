@@ -8,6 +8,12 @@ typedef freehold__region_tags tags;
 typedef freehold__region_result result;
 typedef uint64_t __attribute__((may_alias)) word; /* in memory that was users' */
 
+/* What is a few instructions in a hot call, but where the program is to be small. */
+#ifdef __OPTIMIZE_SIZE__
+#define fast static
+#else
+#define fast __attribute__((always_inline)) static inline
+#endif
 #define DAMAGED    SIZE_MAX /* no place */
 #define PLACE_MASK ((UINT64_C(1) << FREEHOLD__REGION_WIDTH) - 1)
 #define ZERO_BIT   (UINT64_C(1) << 63)
@@ -49,34 +55,41 @@ static void judge_steps(region *r)
 
 /* ---- tags ------------------------------------------------------------------------------------ */
 
-static tags *tags_of(const region *r)
+fast tags *tags_of(const region *r)
 {
     return (tags *)((uintptr_t)r + (uintptr_t)r->tags_at);
 }
 
-static tags *tags_at(const region *r, size_t place)
+fast tags *tags_at(const region *r, size_t place)
 {
     step(r);
     return tags_of(r) + place / 64;
 }
 
-static uint64_t bit_of(size_t place)
+fast uint64_t bit_of(size_t place)
 {
     return UINT64_C(1) << (place % 64);
 }
 
-static bool begins(const region *r, size_t place)
+fast bool begins(const region *r, size_t place)
 {
     return (tags_at(r, place)->begins & bit_of(place)) != 0;
 }
 
-static bool live(const region *r, size_t place)
+fast bool live(const region *r, size_t place)
 {
     return (tags_at(r, place)->live & bit_of(place)) != 0;
 }
 
+/* A free block begins there. */
+fast bool is_free(const region *r, size_t place)
+{
+    const tags *t = tags_at(r, place);
+    return (t->begins & ~t->live & bit_of(place)) != 0;
+}
+
 /* Where the block that begins at a place ends: where the next one begins. */
-static size_t end_of(const region *r, size_t place)
+fast size_t end_of(const region *r, size_t place)
 {
     size_t w = place / 64, last = (size_t)r->end / 64;
     const tags *t = tags_at(r, place);
@@ -98,7 +111,7 @@ static size_t end_of(const region *r, size_t place)
 }
 
 /* Where the block before a place begins. */
-static size_t start_before(const region *r, size_t place)
+fast size_t start_before(const region *r, size_t place)
 {
     size_t w = place / 64;
     const tags *t = tags_at(r, place);
@@ -139,7 +152,7 @@ static void clear_begin(region *r, size_t place)
     in_order();
 }
 
-static void set_live(region *r, size_t place)
+fast void set_live(region *r, size_t place)
 {
     tags_at(r, place)->live |= bit_of(place);
     in_order();
@@ -167,7 +180,7 @@ static void tag_run(region *r, size_t start, size_t end)
 /* ---- bins ------------------------------------------------------------------------------------ */
 
 /* The bin of blocks of n > 0 granules. */
-static unsigned bin_of(const region *r, size_t n)
+fast unsigned bin_of(const region *r, size_t n)
 {
     uint64_t m = n - 1;
     if (m >> r->exact == 0)
@@ -187,17 +200,17 @@ static unsigned sure_bin(const region *r, size_t n)
     return bin_of(r, (size_t)(m + width));
 }
 
-static unsigned bin_words(unsigned bins)
+fast unsigned bin_words(unsigned bins)
 {
     return (bins + 63) / 64;
 }
 
-static uint64_t *words_of(const region *r)
+fast uint64_t *words_of(const region *r)
 {
     return (uint64_t *)((uintptr_t)r + (uintptr_t)r->bins_at);
 }
 
-static uint64_t *head_of(const region *r, unsigned bin)
+fast uint64_t *head_of(const region *r, unsigned bin)
 {
     return words_of(r) + bin_words(r->bins) + bin;
 }
@@ -221,9 +234,13 @@ static unsigned bin_from(const region *r, unsigned bin)
     return w * 64 + (unsigned)freehold__lowest_bit(bits);
 }
 
-static void set_head(region *r, unsigned bin, size_t place)
+fast void set_head(region *r, unsigned bin, size_t place)
 {
-    *head_of(r, bin) = place;
+    uint64_t *head = head_of(r, bin);
+    bool same = (*head != 0) == (place != 0);
+    *head = place;
+    if (same)
+        return;
     uint64_t *w = words_of(r) + bin / 64, bit = UINT64_C(1) << (bin % 64);
     *w = place != 0 ? *w | bit : *w & ~bit;
     bit = UINT64_C(1) << (bin / 64);
@@ -234,38 +251,40 @@ static void set_head(region *r, unsigned bin, size_t place)
 
 /*
  *     word 0    next: 40 bits    check: 24 bits
- *     word 1    prev: 40 bits    check: 23 bits    zero: 1 bit
+ *     word 1    prev: 40 bits    check: 8 bits, 15 bits of zeros, zero: 1 bit
  */
 typedef struct links {
     size_t next, prev; /* 0: none */
     bool zero;         /* the rest of the block reads zero */
 } links;
 
-static word *links_at(const region *r, size_t place)
+fast word *links_at(const region *r, size_t place)
 {
     step(r);
     return freehold__region_address(r, place);
 }
 
-/* Over what the links say, where they are, and the region. Not a secret: it finds accidents. */
-static uint64_t check_of(const region *r, size_t place, const links *l)
+/* Over what the links say, where they are, and the region. Not a secret: it finds accidents, and for
+ * that a sum of products is as good as a hash, and takes a few cycles. (32 bits, for small machines.) */
+fast uint32_t check_of(const region *r, size_t place, const links *l)
 {
-    uint64_t h = (l->next ^ r->key) * UINT64_C(0x9e3779b97f4a7c15) +
-                 ((uint64_t)l->prev << 20 ^ place) * UINT64_C(0xd6e8feb86659fd93) + l->zero;
-    h ^= h >> 32;
-    return h * UINT64_C(0xff51afd7ed558ccd) >> 17;
+    uint64_t next = l->next, prev = l->prev, at = place;
+    uint32_t high = (uint32_t)(next >> 32) << 16 ^ (uint32_t)(prev >> 32) << 8 ^
+                    (uint32_t)(at >> 32) ^ (uint32_t)r->key;
+    return (uint32_t)next * UINT32_C(0x9e3779b1) + (uint32_t)prev * UINT32_C(0x85ebca77) +
+           (uint32_t)at * UINT32_C(0xc2b2ae3d) + high * UINT32_C(0x27d4eb2f) + l->zero;
 }
 
-static void write_links(region *r, size_t place, links l)
+fast void write_links(region *r, size_t place, links l)
 {
-    uint64_t check = check_of(r, place, &l);
+    uint32_t check = check_of(r, place, &l);
     word *w = links_at(r, place);
-    w[0] = l.next | check << FREEHOLD__REGION_WIDTH;
-    w[1] = l.prev | (check >> 24 & 0x7fffff) << FREEHOLD__REGION_WIDTH | (l.zero ? ZERO_BIT : 0);
+    w[0] = l.next | (uint64_t)check << FREEHOLD__REGION_WIDTH;
+    w[1] = l.prev | (uint64_t)(check >> 24) << FREEHOLD__REGION_WIDTH | (l.zero ? ZERO_BIT : 0);
 }
 
 /* Of a free block. */
-static links get_links(const region *r, size_t place)
+fast links get_links(const region *r, size_t place)
 {
     const word *w = links_at(r, place);
     return (links){
@@ -273,15 +292,15 @@ static links get_links(const region *r, size_t place)
 }
 
 /* Of a place that the links of another one name: false when there can be none, or they are damaged. */
-static bool read_links(const region *r, size_t place, links *l)
+fast bool read_links(const region *r, size_t place, links *l)
 {
-    if (place < r->first || place >= r->end || !begins(r, place) || live(r, place))
+    if (place < r->first || place >= r->end || !is_free(r, place))
         return false;
     const word *w = links_at(r, place);
     *l = get_links(r, place);
-    uint64_t check = check_of(r, place, l);
+    uint32_t check = check_of(r, place, l);
     return w[0] >> FREEHOLD__REGION_WIDTH == (check & 0xffffff) &&
-           (w[1] >> FREEHOLD__REGION_WIDTH & 0x7fffff) == (check >> 24 & 0x7fffff);
+           (w[1] & ~ZERO_BIT) >> FREEHOLD__REGION_WIDTH == check >> 24;
 }
 
 static bool damaged(result *out, size_t place)
@@ -290,12 +309,10 @@ static bool damaged(result *out, size_t place)
     return false;
 }
 
-/* The free block of n granules there, and its neighbours in the bin, agree. */
-static bool may_unlink(const region *r, size_t place, size_t n, links *l, result *out)
+/* The free block of n granules there, with these links, and its neighbours in the bin, agree. */
+static bool may_unlink(const region *r, size_t place, size_t n, const links *l, result *out)
 {
     links other;
-    if (!read_links(r, place, l))
-        return damaged(out, place);
     if (l->next != 0 && (!read_links(r, l->next, &other) || other.prev != place))
         return damaged(out, l->next);
     if (l->prev == 0)
@@ -304,7 +321,7 @@ static bool may_unlink(const region *r, size_t place, size_t n, links *l, result
 }
 
 /* The bin of a block of n granules, 0 for none, is good. */
-static bool may_link(const region *r, size_t n, result *out)
+fast bool may_link(const region *r, size_t n, result *out)
 {
     links l;
     size_t head = n != 0 ? (size_t)*head_of(r, bin_of(r, n)) : 0;
@@ -468,12 +485,12 @@ result freehold__region_take(region *r, size_t bytes, size_t alignment, size_t o
     if (status != FREEHOLD__REGION_DONE || !may_link(r, f.end - f.at - q.n, &out) ||
         !may_link(r, f.at - f.start, &out))
         return out;
-    out = (result){FREEHOLD__REGION_DONE, f.at, q.n << r->shift, zero_from(r, &f, q.n)};
+    size_t zero = zero_from(r, &f, q.n);
     begin(r, FREEHOLD__REGION_ALLOCATES, f.at);
     carve(r, &f, q.n);
     finish(r);
     judge_steps(r);
-    return out;
+    return (result){FREEHOLD__REGION_DONE, f.at, q.n << r->shift, zero};
 }
 
 /* ---- giving back ----------------------------------------------------------------------------- */
@@ -488,6 +505,8 @@ static bool judge_free(const region *r, neighbour *b, result *out)
 {
     links l;
     if (b->start == DAMAGED || b->end == DAMAGED)
+        return damaged(out, b->start);
+    if (!read_links(r, b->start, &l))
         return damaged(out, b->start);
     if (!may_unlink(r, b->start, b->end - b->start, &l, out))
         return false;
@@ -677,7 +696,8 @@ static const char *judge_layout(const freehold__region_layout *layout)
         return "the bins of the region are no powers of two, or more than 1024 exact and 64 others";
     if (layout->max_bytes < layout->bytes)
         return "the region is larger than it may become";
-    if ((uint64_t)layout->max_bytes / layout->granule > PLACE_MASK >> 1)
+    if (freehold__highest_bit(layout->max_bytes | 1) + 1 >=
+        freehold__highest_bit(layout->granule) + FREEHOLD__REGION_WIDTH)
         return "the region may become larger than its links can say";
     return NULL;
 }
