@@ -57,7 +57,7 @@
 #define FREEHOLD__REGION_GRANULE ((size_t)16)         /* the smallest: links need as much */
 #define FREEHOLD__REGION_WIDTH   40                   /* bits of a place */
 #define FREEHOLD__REGION_PROBES  4                    /* blocks tried in the bin of the size */
-#define FREEHOLD__REGION_STEPS   96
+#define FREEHOLD__REGION_STEPS   112  /* 9 blocks tried, 6 each; 33 for the rest; 18 to assert it */
 #define FREEHOLD__REGION_BINS    4096 /* the most */
 
 /* Begun and not ended. What the number says besides is for a person who looks at it. */

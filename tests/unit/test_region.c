@@ -451,6 +451,166 @@ static void damaged_links_are_not_followed(void **unused)
     agree();
 }
 
+/* ---- the bound of memory --------------------------------------------------------------------- */
+
+/* Adversaries (F110). Everything is in granules here: what is live, and how far memory was used. */
+
+#define HUGE_ROOM ((size_t)48 << 20)
+#define MANY      4096
+
+typedef struct piece {
+    size_t place, n; /* 0: none */
+} piece;
+
+typedef struct adversary {
+    region *r;
+    piece pieces[MANY];
+    size_t count, live, used, bound; /* `bound` is the most that the stated one has been */
+} adversary;
+
+static adversary foe;
+
+static void begin_adversary(void *room, size_t bytes)
+{
+    const freehold__region_layout layout = {.bytes = bytes, .max_bytes = bytes, .granule = 16};
+    assert_null(freehold__region_init(room, &layout));
+    foe.r = room;
+    foe.count = foe.live = foe.used = foe.bound = 0;
+}
+
+/* A request that must be granted: the stated bound rises with it. */
+static void demand(size_t n)
+{
+    size_t bound = foe.live + (foe.count + 1) * (n + (n >> foe.r->sub));
+    foe.bound = bound > foe.bound ? bound : foe.bound;
+    assert_true(foe.count < MANY);
+    result out = freehold__region_take(foe.r, n * 16, 16, 0);
+    assert_int_equal(out.status, FREEHOLD__REGION_DONE);
+    foe.pieces[foe.count++] = (piece){out.place, n};
+    foe.live += n;
+    if (out.place + n - foe.r->first > foe.used)
+        foe.used = out.place + n - (size_t)foe.r->first;
+}
+
+static void give_up(size_t i)
+{
+    freehold__region_put(foe.r, foe.pieces[i].place);
+    foe.live -= foe.pieces[i].n;
+    foe.pieces[i] = foe.pieces[--foe.count];
+}
+
+/* Whether a piece covers an address that is f modulo 2^i. */
+static bool covers(const piece *p, size_t f, size_t modulus)
+{
+    return ((f - p->place) & (modulus - 1)) < p->n;
+}
+
+static size_t worth(size_t f, size_t modulus)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < foe.count; i++)
+        sum += covers(&foe.pieces[i], f, modulus) ? modulus - foe.pieces[i].n : 0;
+    return sum;
+}
+
+/*
+ * Robson 1971: with at most `most` live, and blocks up to 2^log. In step i all blocks go that do not cover an
+ * address of the chosen residue modulo 2^i, and then blocks of 2^i come, none of which fits between those
+ * that stay. Of both residues that go on from the last one, that which keeps more apart is chosen.
+ */
+static void run_robson(size_t most, unsigned log)
+{
+    size_t f = 0;
+    while (foe.live < most)
+        demand(1);
+    for (unsigned i = 1; i <= log; i++) {
+        size_t modulus = (size_t)1 << i;
+        if (worth(f + modulus / 2, modulus) > worth(f, modulus))
+            f += modulus / 2;
+        for (size_t k = foe.count; k-- > 0;)
+            if (!covers(&foe.pieces[k], f, modulus))
+                give_up(k);
+        while (foe.live + modulus <= most)
+            demand(modulus);
+    }
+}
+
+/* Each block is larger than any free one but the rest of memory; when there is one behind it, it shrinks
+ * where it is to a granule. No allocator that does not move blocks needs less. */
+static void run_shrinking(size_t most)
+{
+    for (size_t n = 2; n <= most; n++) {
+        demand(n);
+        if (foe.count < 2)
+            continue;
+        piece *before = &foe.pieces[foe.count - 2];
+        freehold__region_resize(foe.r, before->place, 16);
+        foe.live -= before->n - 1;
+        before->n = 1;
+    }
+}
+
+/* Runs in plenty of memory, which says how much was used; and in as much as the bound says. */
+static void assert_bounded(const char *name, void *room, size_t a, unsigned b)
+{
+    size_t used = 0, bytes = HUGE_ROOM;
+    for (size_t round = 0; round < 2; round++) {
+        begin_adversary(room, bytes);
+        if (b != 0)
+            run_robson(a, b);
+        else
+            run_shrinking(a);
+        assert_good(foe.r);
+        used = round == 0 ? foe.used : used;
+        const freehold__region_layout most = {
+            .bytes = HUGE_ROOM, .max_bytes = HUGE_ROOM, .granule = 16};
+        bytes = freehold__region_front(&most) + foe.bound * 16;
+    }
+    print_message("%s %zu: used %zu granules, stated bound %zu\n", name, a, used, foe.bound);
+    assert_true(used <= foe.bound);
+    if (b != 0) /* the adversary is one: no allocator needs less (Robson 1971) */
+        assert_true(used >= a * b / 2 - ((size_t)1 << b));
+    else
+        assert_true(used >= a * a / 2);
+}
+
+static void the_stated_memory_is_enough(void **unused)
+{
+    (void)unused;
+    void *room = test_malloc(HUGE_ROOM + 16);
+    void *at = (void *)(((uintptr_t)room + 15) & ~(uintptr_t)15);
+    assert_bounded("Robson", at, 512, 4);
+    assert_bounded("Robson", at, 1024, 8);
+    assert_bounded("Robson", at, 4000, 9);
+    assert_bounded("shrinking", at, 200, 0);
+    assert_bounded("shrinking", at, 1500, 0);
+    test_free(room);
+}
+
+/* The bound is tight: gaps of one granule less than is asked for, between blocks of one. */
+static void the_stated_memory_is_needed(void **unused)
+{
+    (void)unused;
+    for (size_t n = 2; n <= 64; n += 31) { /* sizes with bins of their own */
+        begin_adversary(memories[0], ROOM);
+        size_t gaps = 0, taken = 0;
+        static piece gap[MOST];
+        while (gaps < 100) {
+            result out = freehold__region_take(foe.r, (n - 1) * 16, 16, 0);
+            gap[gaps++] = (piece){out.place, n - 1};
+            freehold__region_take(foe.r, 16, 16, 0);
+        }
+        while (freehold__region_take(foe.r, n * 16, 16, 0).status == FREEHOLD__REGION_DONE)
+            taken++; /* the rest */
+        assert_true(taken != 0);
+        for (size_t i = 0; i < gaps; i++)
+            freehold__region_put(foe.r, gap[i].place);
+        assert_int_equal(freehold__region_take(foe.r, n * 16, 16, 0).status, FREEHOLD__REGION_FULL);
+        freehold__region_put(foe.r, gap[50].place + n - 1); /* one block less between them */
+        assert_int_equal(freehold__region_take(foe.r, n * 16, 16, 0).status, FREEHOLD__REGION_DONE);
+    }
+}
+
 /* ---- mistakes -------------------------------------------------------------------------------- */
 
 static void what_is_no_memory_is_refused(void **unused)
@@ -542,6 +702,8 @@ int main(void)
         cmocka_unit_test(whoever_is_killed_leaves_what_can_be_repaired),
         cmocka_unit_test(every_bit_of_damage_is_found),
         cmocka_unit_test(damaged_links_are_not_followed),
+        cmocka_unit_test(the_stated_memory_is_enough),
+        cmocka_unit_test(the_stated_memory_is_needed),
         cmocka_unit_test(what_is_no_memory_is_refused),
         cmocka_unit_test(impossible_sizes_are_refused),
     };
