@@ -376,9 +376,9 @@ static void trim_lowers_the_resident_size(void **unused)
         assert_true(all(blocks[i], (unsigned char)(i % 251), 2000));
     assert_int_equal(freehold_trim(&big), 0);       /* what is dropped is not dropped again */
     for (size_t i = 1; i + 100 < count; i += 100) { /* and is known to be zero */
-        unsigned char *block = freehold_alloc_zeroed(&big, 150000);
+        unsigned char *block = freehold_alloc_zeroed(&big, 198000);
         assert_non_null(block);
-        assert_true(all(block, 0, 150000));
+        assert_true(all(block, 0, 198000));
         blocks[i] = block;
     }
     freehold_region_deinit(&big);
@@ -626,6 +626,13 @@ static void who_inherits_the_lock_repairs(void **unused)
     FATAL(FREEHOLD_DOUBLE_FREE, freehold_free(&region, b),
         "freehold_free(%p): double free: in the free block %p of %zu bytes", (void *)b, (void *)a,
         freehold_region_get_usage(&region).largest_free);
+    a[0] ^= 1; /* the links of all that is free */
+    FATAL(FREEHOLD_CORRUPT, freehold_alloc(&region, ROOM / 2),
+        "freehold_alloc(%p): corrupt: the links or tags of the free block %p of the region are "
+        "damaged "
+        "(written to after its free?)",
+        (void *)&region, (void *)a);
+    a[0] ^= 1;
     assert_false(m.held); /* reports are made without it */
 }
 
