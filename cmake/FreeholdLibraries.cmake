@@ -62,6 +62,18 @@ if(FREEHOLD_DROP_IN AND FREEHOLD_SHARED)
     add_library(freehold::freehold ALIAS freehold)
     set(map ${PROJECT_SOURCE_DIR}/src/malloc/freehold.map)
     set(near ${PROJECT_SOURCE_DIR}/src/malloc/near.ld)
+    # Relocations in a bit each, not 24 bytes: they are in the file's first window, with the code of near.ld.
+    include(CheckCSourceCompiles)
+    include(CheckLinkerFlag)
+    check_c_source_compiles("#include <features.h>
+#if !__GLIBC_PREREQ(2, 36)
+#error the loader does not know them
+#endif
+int main(void) { return 0; }" FREEHOLD_LOADER_HAS_RELR)
+    check_linker_flag(C -Wl,-z,pack-relative-relocs FREEHOLD_LINKER_HAS_RELR)
+    if(FREEHOLD_LOADER_HAS_RELR AND FREEHOLD_LINKER_HAS_RELR)
+        target_link_options(freehold PRIVATE -Wl,-z,pack-relative-relocs)
+    endif()
     set_target_properties(freehold PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
         LINK_DEPENDS "${map};${near}")
     target_link_options(freehold PRIVATE

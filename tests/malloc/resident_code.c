@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a small process pays for the library's code: the kernel makes a file's pages resident in
- * windows of 64 KiB, and all that a process runs which allocates, frees, starts threads and frees
- * what others have allocated is to lie in the first one (src/malloc/near.ld).
+ * windows of 64 KiB, and all that a process with one thread runs to allocate and free is to lie in
+ * the first one (src/malloc/near.ld).
  */
 #define _GNU_SOURCE 1
 #include <fcntl.h>
 #include <link.h>
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "check.h"
@@ -23,11 +22,10 @@ static void allocate_all(size_t most)
         object[i] = opaque(malloc(i * 7 % most));
 }
 
-static void *free_all(void *unused)
+static void free_all(void)
 {
     for (size_t i = 0; i < OBJECTS; i++)
         free(object[i]);
-    return unused;
 }
 
 typedef struct code {
@@ -49,12 +47,10 @@ static int find_library(struct dl_phdr_info *info, size_t size, void *found)
 
 int main(void)
 {
-    pthread_t thread;
     allocate_all(600);
-    free_all(NULL);
+    free_all();
     allocate_all(5000);
-    CHECK(pthread_create(&thread, NULL, free_all, NULL) == 0);
-    pthread_join(thread, NULL);
+    free_all();
     allocate_all(600);
     free(opaque(calloc(100, 7)));
     free(opaque(realloc(opaque(malloc(10)), 3000)));
