@@ -30,8 +30,9 @@
  *              freehold_base and freehold_owns of a pointer into a block: a word for each 64 granules before it.
  * Fragments    n bytes can be had from a region whose memory for blocks is at least
  *              M + (k + 1) * (n + n / sub_bins), with k live blocks of M bytes together.
- * Mistakes     Init and attach return what is wrong with what they were given, or NULL. When something
- *              is, every allocation is refused with FREEHOLD_INVALID, and freehold_check says it again.
+ * Failure      NULL or false when there is no room. Init and attach return what is wrong with what they
+ *              were given, or NULL. When something is, every allocation is refused with
+ *              FREEHOLD_INVALID, and freehold_check says it again.
  *
  * Sources: the heap of PatchworkOS (exact bins, memory known to be zero), mheap of VPP (offsets, a block
  * that describes itself, validator, usage), TLSF (Masmano et al. 2004: two-level good fit).
@@ -68,6 +69,7 @@ typedef struct freehold_region_hooks {
     void *context;
 } freehold_region_hooks;
 
+/* How a region is set up: zeroes are the defaults. */
 typedef struct freehold_region_options {
     size_t max_bytes; /* it may grow to so many bytes, which belong to it; 0: it does not grow */
     size_t
