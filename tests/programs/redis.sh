@@ -6,8 +6,8 @@
 # DEBUG DIGEST, a digest of all keys and values, is compared with the server under glibc.
 #
 # Debian's redis-server is linked with libjemalloc. That library exports malloc and the others under
-# their plain names, so a preloaded library comes before it; only its mallctl and nallocx are still
-# called (settings and a rounding hint), and INFO still names jemalloc. Both sets of counters show
+# their plain names, so a preloaded library comes before it; only its mallctl is still called
+# (settings), and INFO still names jemalloc. (Redis 8 takes what its cache need not keep by mallocx.) Both sets of counters show
 # where the memory came from: Freehold's own, and those of jemalloc, which must stay near 0. (What
 # is called glibc here is then the server on jemalloc.)
 . "$(dirname "$0")/lib.sh"
