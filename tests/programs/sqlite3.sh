@@ -40,4 +40,4 @@ is "$(value fibonacci)" "fibonacci|14472334024676221" "the recursive query"
 is "$(value ok)" "ok" "integrity_check"
 same "$WORK/glibc" "$WORK/freehold" "results and dump"
 same "$WORK/glibc.db" "$WORK/freehold.db" "database file"
-counted sqlite3 1000000
+counted sqlite3 400000
