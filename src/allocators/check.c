@@ -188,7 +188,8 @@ static const char *check_resting(const freehold__lane *lane, tally *t)
     for (const freehold__slab *s = lane->resting; s != NULL; s = s->next) {
         if (t->resting >= t->slabs || !is_slab(lane->heap, s) || owner_of(s) != lane ||
             s->state != FREEHOLD__SLAB_RESTING)
-            return "lane: a slab in the stack of resting slabs does not belong there";
+            return freehold__corrupt(
+                "lane: a slab in the stack of resting slabs does not belong there", s);
         t->resting++;
         t->resting_bytes += freehold__slab_bytes(s);
     }

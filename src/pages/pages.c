@@ -339,8 +339,9 @@ const char *freehold__pages_check(freehold__pages *pages)
     if (wrong == NULL)
         wrong = freehold__buddy_check(&pages->buddy, pages->sections);
     freehold__lock_take(&pages->large.lock);
-    if (wrong == NULL && pages->quota != NULL && pages->quota->charged != held(pages))
-        wrong = "pages: what is charged to the quota is not what is held";
+    if (wrong == NULL && pages->quota != NULL)
+        wrong = freehold__corrupt_unless("pages: what is charged to the quota is not what is held",
+            pages->quota, held(pages), pages->quota->charged);
     freehold__lock_drop(&pages->large.lock);
     freehold__lock_drop(&pages->lock);
     return wrong != NULL
