@@ -128,10 +128,34 @@ static void report_wrong(const char *wrong, const char *function, const void *po
 
 /* ---- the lock -------------------------------------------------------------------------------- */
 
+/* The hooks are called by functions of their own: they are the only calls here by way of a pointer,
+ * and a region without hooks goes around them. */
+#define CALLS_USER __attribute__((noinline)) static
+
+CALLS_USER bool call_user_lock(const freehold_region_hooks *hooks)
+{
+    return hooks->lock(hooks->context);
+}
+
+CALLS_USER void call_user_unlock(const freehold_region_hooks *hooks)
+{
+    hooks->unlock(hooks->context);
+}
+
+CALLS_USER bool call_user_commit(const freehold_region_hooks *hooks, void *start, size_t bytes)
+{
+    return hooks->commit(hooks->context, start, bytes);
+}
+
+CALLS_USER bool call_user_purge(const freehold_region_hooks *hooks, void *start, size_t bytes)
+{
+    return hooks->purge(hooks->context, start, bytes);
+}
+
 static void leave(const state *s)
 {
     if (s->hooks != NULL && s->hooks->unlock != NULL)
-        s->hooks->unlock(s->hooks->context);
+        call_user_unlock(s->hooks);
 }
 
 /* Whoever held the lock has died. */
@@ -147,7 +171,7 @@ static freehold__cold void inherit(const state *s, const char *function)
 
 static void enter(const state *s, const char *function)
 {
-    if (s->hooks != NULL && s->hooks->lock != NULL && !s->hooks->lock(s->hooks->context))
+    if (s->hooks != NULL && s->hooks->lock != NULL && !call_user_lock(s->hooks))
         inherit(s, function);
 }
 
@@ -196,7 +220,7 @@ static bool commit(const state *s, size_t bytes)
     size_t now = (size_t)s->region->end << s->region->shift;
     if (s->hooks == NULL || s->hooks->commit == NULL)
         return true;
-    return s->hooks->commit(s->hooks->context, (char *)s->region + now, bytes - now);
+    return call_user_commit(s->hooks, (char *)s->region + now, bytes - now);
 }
 
 /* It is full: it grows so far that the request can be granted, if it may. */
@@ -458,7 +482,7 @@ static bool region_walk(freehold_allocator *self, freehold_visitor visit, void *
 static bool purge_pages(const state *s, void *start, size_t bytes)
 {
     if (s->hooks != NULL && s->hooks->purge != NULL)
-        return s->hooks->purge(s->hooks->context, start, bytes);
+        return call_user_purge(s->hooks, start, bytes);
     return s->pages && freehold__port_purge(start, bytes);
 }
 

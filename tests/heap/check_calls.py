@@ -17,6 +17,8 @@ import sys
 
 # An instruction that goes where a register or memory says. (Of AArch64's returns, ret is none.)
 INDIRECT = re.compile(r"^\s*(notrack |bnd )?(call|jmp)[lq]?\s+\*|^\s*(blr|br|blra\w+|bra\w+)\s+x\d+")
+# What is right before the jump of a switch, which goes by a table of distances and is no call.
+SWITCH = re.compile(r"^\s*(movslq\s.*,4\),|add\s+x\d+, x\d+, w\d+, sxt[bhw])")
 RELOCATION = re.compile(r"R_(X86_64_(PLT32|PC32)|AARCH64_(CALL26|JUMP26))\s+([\w.]+)")
 # Functions that call the user's: the visitor of a walk, and what else is given an allocator to be called (a function
 # of its own calls that, not inlined into others).
@@ -39,7 +41,8 @@ def functions(path):
 
 
 def indirect(instructions):
-    return [i for i in instructions if INDIRECT.match(i)]
+    return [i for k, i in enumerate(instructions)
+            if INDIRECT.match(i) and not any(SWITCH.match(before) for before in instructions[max(0, k - 2):k])]
 
 
 def listed(found):
