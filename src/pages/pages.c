@@ -341,7 +341,7 @@ const char *freehold__pages_check(freehold__pages *pages)
     freehold__lock_take(&pages->large.lock);
     if (wrong == NULL && pages->quota != NULL)
         wrong = freehold__corrupt_unless("pages: what is charged to the quota is not what is held",
-            pages->quota, held(pages), pages->quota->charged);
+            pages, held(pages), pages->quota->charged);
     freehold__lock_drop(&pages->large.lock);
     freehold__lock_drop(&pages->lock);
     return wrong != NULL

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "allocators/lane.h"
+#include "base/corrupt.h"
 
 static freehold__heap heap;
 
@@ -587,6 +588,12 @@ static void active_slabs_of_nobody_rest(void **state)
     assert_int_equal(others->state, FREEHOLD__SLAB_RESTING);
     assert_int_equal(quota.charged, freehold__slab_bytes(slab_of(c)));
     sound();
+    slab->state = FREEHOLD__SLAB_ACTIVE; /* T14 */
+    const char *wrong = freehold__heap_check(&heap);
+    assert_non_null(wrong);
+    assert_string_equal(wrong, "lane: a slab in the stack of resting slabs does not belong there");
+    assert_ptr_equal(freehold__thread_corruption()->where, slab);
+    slab->state = FREEHOLD__SLAB_RESTING;
     assert_false(give(lane, a));
     assert_false(give(lane, b));
     other = freehold__lane_acquire(&heap);

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/corrupt.h"
 #include "pages/pages.h"
 
 #define MIB  ((size_t)1 << 20)
@@ -270,6 +271,24 @@ static void charged_by_nobody(void **state)
     assert_non_null(large(15 * MIB));
 }
 
+/* T14: what is wrong with the charge, and by how much. */
+static void the_validator_compares(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__pages_limit(&pages, &quota);
+    assert_non_null(large(MIB));
+    quota.charged += 4096;
+    const char *wrong = freehold__pages_check(&pages);
+    assert_non_null(wrong);
+    assert_string_equal(wrong, "pages: what is charged to the quota is not what is held");
+    const freehold_corruption *note = freehold__thread_corruption();
+    assert_ptr_equal(note->where, &pages);
+    assert_int_equal(note->expected, MIB);
+    assert_int_equal(note->found, MIB + 4096);
+    quota.charged -= 4096;
+    assert_sound(freehold__pages_check(&pages));
+}
+
 /* ---- threads --------------------------------------------------------------------------------- */
 
 #define THREADS 4
@@ -373,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(more_held_than_the_quota_says, fresh, release),
         cmocka_unit_test_setup_teardown(soft_steps, fresh, release),
         cmocka_unit_test_setup_teardown(charged_by_nobody, fresh, release),
+        cmocka_unit_test_setup_teardown(the_validator_compares, fresh, release),
         cmocka_unit_test_setup_teardown(threads_never_exceed_it, fresh, release),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
