@@ -207,12 +207,14 @@ void freehold__heap_tend(freehold__heap *heap, freehold__lane *lane)
 bool freehold__heap_trim(freehold__heap *heap, freehold__lane *mine)
 {
     uint64_t before = heap->pages.purged_bytes + heap->pages.large.purged_bytes;
+    size_t used = heap->pages.used; /* where nothing can be purged, spans go back all the same */
     for (freehold__lane *lane = heap->lanes; lane != NULL; lane = lane->next) {
         retain_lane(lane, mine, true);
         after_retaining(lane);
     }
     freehold__pages_retain(&heap->pages, freehold__port_milliseconds(), true);
-    return heap->pages.purged_bytes + heap->pages.large.purged_bytes != before;
+    return heap->pages.used < used ||
+           heap->pages.purged_bytes + heap->pages.large.purged_bytes != before;
 }
 
 bool freehold__heap_make_room(freehold__heap *heap, freehold__lane *mine)

@@ -13,6 +13,7 @@
 #define FREEHOLD_BASE_SIZE_CLASS_H
 
 #include "base/bits.h"
+#include "base/config.h"
 
 #define FREEHOLD__GRANULE_SHIFT 13 /* spans are made of granules of 8 KiB */
 #define FREEHOLD__GRANULE       ((size_t)1 << FREEHOLD__GRANULE_SHIFT)
@@ -20,8 +21,10 @@
 #define FREEHOLD__MAX_SLOTS     512
 #define FREEHOLD__DIRECT_MAX    1024u /* requests up to here go through a table in steps of 16 */
 #define FREEHOLD__MIDDLE_MAX    8192u /* and beyond that up to here through one in steps of 128 */
-#define FREEHOLD__SLOT_MAX      ((size_t)512 * 1024) /* larger requests are large blocks */
-#define FREEHOLD__MIN_ALIGN     16u
+/* Larger requests are large blocks. (A section has room for no span longer than half of it.) */
+#define FREEHOLD__SLOT_MAX                                                                         \
+    ((size_t)1 << (FREEHOLD_SECTION_SHIFT > 20 ? 19 : FREEHOLD_SECTION_SHIFT - 1))
+#define FREEHOLD__MIN_ALIGN 16u
 
 typedef struct freehold__size_class {
     uint64_t reciprocal; /* UINT64_MAX / size + 1: see freehold__slab_place */

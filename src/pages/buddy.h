@@ -19,7 +19,8 @@
 
 #include "pages/section.h"
 
-#define FREEHOLD__ORDERS    12 /* 2^11 granules = 16 MiB is the largest block of a section */
+/* The largest block is half a section: 2^11 granules, 16 MiB, when hosted. */
+#define FREEHOLD__ORDERS    (FREEHOLD__SECTION_SHIFT - FREEHOLD__GRANULE_SHIFT)
 #define FREEHOLD__BLOCK_MAX (1u << (FREEHOLD__ORDERS - 1))
 
 typedef struct freehold__buddy {

@@ -2,10 +2,12 @@
 #include "pages/meta.h"
 
 #include "base/bits.h"
+#include "pages/section.h"
 #include "port/port.h"
 
-#define GUARD ((size_t)64 * 1024)
-#define CHUNK ((size_t)512 * 1024) /* | guard | chunk head, structures ... | guard | */
+#define GUARD ((size_t)FREEHOLD__GUARD)
+/* | guard | chunk head, structures ... | guard |; freestanding all of it is memory */
+#define CHUNK ((size_t)(FREEHOLD_FREESTANDING ? 16 : 512) * 1024)
 
 typedef struct freehold__meta_chunk {
     struct freehold__meta_chunk *next;
@@ -14,7 +16,7 @@ typedef struct freehold__meta_chunk {
 
 static chunk *chunk_map(void)
 {
-    char *base = freehold__port_map(CHUNK, GUARD);
+    char *base = freehold__port_map(CHUNK, 1);
     if (base == NULL)
         return NULL;
     if (!freehold__port_guard(base, GUARD) || !freehold__port_guard(base + CHUNK - GUARD, GUARD)) {

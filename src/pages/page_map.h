@@ -11,18 +11,13 @@
 #ifndef FREEHOLD_PAGES_PAGE_MAP_H
 #define FREEHOLD_PAGES_PAGE_MAP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "pages/section.h"
 
-#if UINTPTR_MAX == UINT32_MAX
-#define FREEHOLD__ADDRESS_BITS 32
-#elif defined(__x86_64__)
-#define FREEHOLD__ADDRESS_BITS 47
-#else
-#define FREEHOLD__ADDRESS_BITS 48
-#endif
+#define FREEHOLD__ADDRESS_BITS  FREEHOLD_ADDRESS_BITS
 #define FREEHOLD__PAGE_MAP_SIZE ((size_t)1 << (FREEHOLD__ADDRESS_BITS - FREEHOLD__SECTION_SHIFT))
 
 /*
@@ -31,16 +26,38 @@
  */
 extern uint8_t freehold__page_map[FREEHOLD__PAGE_MAP_SIZE] __attribute__((visibility("hidden")));
 
+/*
+ * Where the table begins: at address 0; freestanding, at the start of a window that has the first
+ * section in it, for a kernel may have its memory anywhere.
+ */
+#if FREEHOLD_FREESTANDING
+extern _Atomic uintptr_t freehold__page_map_start __attribute__((visibility("hidden")));
+static inline uintptr_t freehold__page_map_offset(uintptr_t address)
+{
+    return address - atomic_load_explicit(&freehold__page_map_start, memory_order_relaxed);
+}
+#else
+static inline uintptr_t freehold__page_map_offset(uintptr_t address)
+{
+    return address;
+}
+#endif
+
+static inline uintptr_t freehold__page_map_index(uintptr_t address)
+{
+    return freehold__page_map_offset(address) >> FREEHOLD__SECTION_SHIFT;
+}
+
 static inline bool freehold__page_map_covers(uintptr_t address)
 {
-    return (address >> FREEHOLD__SECTION_SHIFT) < FREEHOLD__PAGE_MAP_SIZE;
+    return freehold__page_map_index(address) < FREEHOLD__PAGE_MAP_SIZE;
 }
 
 /* Whether the address is in a section, of whichever page instance. */
 static inline bool freehold__page_map_has(uintptr_t address)
 {
     return freehold__page_map_covers(address) &&
-           freehold__page_map[address >> FREEHOLD__SECTION_SHIFT] != 0;
+           freehold__page_map[freehold__page_map_index(address)] != 0;
 }
 
 /* The descriptor for an address in a section; all zero where no span is. */
@@ -50,6 +67,8 @@ static inline void *freehold__page_map_find(uintptr_t address)
     return (char *)section + section->map[freehold__granule_index(address)];
 }
 
-void freehold__page_map_set(uintptr_t section_base, bool present);
+/* Notes a section; false when it lies outside the table. */
+bool freehold__page_map_add(uintptr_t section_base);
+void freehold__page_map_remove(uintptr_t section_base);
 
 #endif

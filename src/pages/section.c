@@ -9,9 +9,10 @@ freehold__section *freehold__section_map(struct freehold__pages *pages)
     if (base == NULL)
         return NULL;
     uintptr_t address = (uintptr_t)base;
-    if (!freehold__page_map_covers(address) || !freehold__port_guard(base, FREEHOLD__GUARD) ||
+    if (!freehold__port_guard(base, FREEHOLD__GUARD) ||
         !freehold__port_guard(
-            (void *)(address + FREEHOLD__USER_OFFSET - FREEHOLD__GUARD), FREEHOLD__GUARD)) {
+            (void *)(address + FREEHOLD__USER_OFFSET - FREEHOLD__GUARD), FREEHOLD__GUARD) ||
+        !freehold__page_map_add(address)) {
         freehold__port_unmap(base, FREEHOLD__SECTION);
         return NULL;
     }
@@ -19,7 +20,6 @@ freehold__section *freehold__section_map(struct freehold__pages *pages)
     section->pages = pages;
     section->next_descriptor = FREEHOLD__FIRST_DESCRIPTOR;
     section->end = FREEHOLD__USER_GRANULE;
-    freehold__page_map_set(address, true);
     return section;
 }
 
@@ -32,6 +32,6 @@ void freehold__section_set_huge(freehold__section *section, freehold__huge huge)
 void freehold__section_unmap(freehold__section *section)
 {
     uintptr_t base = freehold__section_base(section);
-    freehold__page_map_set(base, false);
+    freehold__page_map_remove(base);
     freehold__port_unmap((void *)base, FREEHOLD__SECTION);
 }

@@ -9,7 +9,8 @@
  *
  * The state is out of line: users hold only memory behind the second guard, so running off either
  * end of any span meets other users' memory or a guard, never a descriptor. (The next section
- * starts with a guard.)
+ * starts with a guard.) Freestanding there are no guards, and a section may be smaller
+ * (base/config.h): the state is always its first sixteenth.
  *
  * A section stays mapped until its page instance is destroyed, and the first descriptor of a
  * granule stays a descriptor: a thread that holds a stale pointer to one may still read it and set
@@ -22,14 +23,15 @@
 #include <stdint.h>
 
 #include "base/bits.h"
+#include "base/config.h"
 #include "base/size_class.h"
 #include "port/port.h"
 
-#define FREEHOLD__SECTION_SHIFT    25
+#define FREEHOLD__SECTION_SHIFT    FREEHOLD_SECTION_SHIFT
 #define FREEHOLD__SECTION          ((uintptr_t)1 << FREEHOLD__SECTION_SHIFT)
 #define FREEHOLD__SECTION_GRANULES (1u << (FREEHOLD__SECTION_SHIFT - FREEHOLD__GRANULE_SHIFT))
-#define FREEHOLD__GUARD            ((uintptr_t)64 * 1024) /* a multiple of every page size */
-#define FREEHOLD__USER_OFFSET      ((uintptr_t)2 * 1024 * 1024)
+#define FREEHOLD__GUARD            ((uintptr_t)FREEHOLD__GUARD_BYTES)
+#define FREEHOLD__USER_OFFSET      (FREEHOLD__SECTION / 16)
 #define FREEHOLD__USER_GRANULE     ((unsigned)(FREEHOLD__USER_OFFSET >> FREEHOLD__GRANULE_SHIFT))
 #define FREEHOLD__DESCRIPTOR       448u /* bytes of a descriptor, a multiple of 64 */
 #define FREEHOLD__DESCRIPTOR_UNIT  64u  /* the page map counts in these */

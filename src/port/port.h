@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/bits.h"
+#include "base/config.h"
 
 #ifdef __has_builtin
 #define FREEHOLD__HAS_THREAD_POINTER __has_builtin(__builtin_thread_pointer)
@@ -81,7 +82,8 @@ uintptr_t freehold__port_thread_number(void);
 
 static inline uintptr_t freehold__port_thread(void)
 {
-#if (defined(__x86_64__) || defined(__aarch64__)) && FREEHOLD__HAS_THREAD_POINTER
+#if (defined(__x86_64__) || defined(__aarch64__)) && FREEHOLD__HAS_THREAD_POINTER &&               \
+    !FREEHOLD_FREESTANDING
     return (uintptr_t)__builtin_thread_pointer();
 #else
     return freehold__port_thread_number();
@@ -138,11 +140,33 @@ typedef struct freehold__lock {
 void freehold__port_lock_wait(freehold__lock *lock);
 void freehold__port_lock_wake(freehold__lock *lock); /* wakes one sleeper */
 
+/*
+ * Whoever holds a lock stays on its CPU, and nothing else there comes to ask for one: with a kernel
+ * under it a thread is stopped anywhere, and goes on. Freestanding that is for the user to see to
+ * (freehold/hooks.h); these nest. The result is the number of the thread, or of the CPU.
+ */
+#if FREEHOLD_FREESTANDING
+uintptr_t freehold__port_hold(void);
+void freehold__port_release(uintptr_t number);
+#else
+static inline uintptr_t freehold__port_hold(void)
+{
+    return freehold__port_thread();
+}
+
+static inline void freehold__port_release(uintptr_t number)
+{
+    (void)number;
+}
+#endif
+
 /* Whether the calling thread holds it and does not keep it. Exact also in a signal handler. */
 static inline bool freehold__lock_is_mine(const freehold__lock *lock)
 {
+    uintptr_t thread = freehold__port_hold();
     uintptr_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
-    return (word & ~FREEHOLD__LOCK_ASLEEP) == freehold__port_thread();
+    freehold__port_release(thread);
+    return (word & ~FREEHOLD__LOCK_ASLEEP) == thread;
 }
 
 static inline bool freehold__lock_is_kept(const freehold__lock *lock)
@@ -153,9 +177,12 @@ static inline bool freehold__lock_is_kept(const freehold__lock *lock)
 
 static inline bool freehold__lock_claim(freehold__lock *lock)
 {
-    uintptr_t free = 0;
-    return atomic_compare_exchange_strong_explicit(
-        &lock->word, &free, freehold__port_thread(), memory_order_acquire, memory_order_relaxed);
+    uintptr_t free = 0, mine = freehold__port_hold();
+    bool claimed = atomic_compare_exchange_strong_explicit(
+        &lock->word, &free, mine, memory_order_acquire, memory_order_relaxed);
+    if (!claimed)
+        freehold__port_release(mine);
+    return claimed;
 }
 
 static inline bool freehold__lock_try(freehold__lock *lock)
@@ -175,6 +202,7 @@ static inline void freehold__lock_release(freehold__lock *lock)
     uintptr_t held = atomic_exchange_explicit(&lock->word, 0, memory_order_release);
     if (freehold__unlikely((held & FREEHOLD__LOCK_ASLEEP) != 0))
         freehold__port_lock_wake(lock);
+    freehold__port_release(held & ~(FREEHOLD__LOCK_ASLEEP | FREEHOLD__LOCK_KEPT));
 }
 
 static inline void freehold__lock_drop(freehold__lock *lock)

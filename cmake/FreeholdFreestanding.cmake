@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+#
+# libfreehold-freestanding.a: base, pages, objects and allocators over port/none.c, for programs without an
+# operating system. For another compiler or other options of the processor: scripts/freestanding.
+set(freestanding_flags -ffreestanding -fno-pic -fno-pie -fno-asynchronous-unwind-tables -fno-exceptions
+    -ffunction-sections -fdata-sections)
+add_library(freehold_freestanding STATIC ${freehold_pages_sources} ${freehold_objects_sources}
+    ${freehold_allocators_sources} ${freehold_base_sources} ${freehold_seldom_sources}
+    ${PROJECT_SOURCE_DIR}/src/port/none.c)
+set_target_properties(freehold_freestanding PROPERTIES OUTPUT_NAME freehold-freestanding
+    ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} POSITION_INDEPENDENT_CODE OFF)
+target_compile_options(freehold_freestanding PRIVATE ${freestanding_flags})
+target_compile_definitions(freehold_freestanding PRIVATE FREEHOLD_FREESTANDING=1)
+target_include_directories(freehold_freestanding BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/src/port/none)
+target_include_directories(freehold_freestanding INTERFACE ${PROJECT_SOURCE_DIR}/include)
+target_link_libraries(freehold_freestanding PRIVATE freehold_warnings freehold_library_flags)

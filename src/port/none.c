@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The port without a system under it: every function is a hook of the user (freehold/hooks.h), or
+ * says that it cannot. Locks spin, and their holder stays on its CPU. The thread of a lock is the CPU:
+ * number n has 4 * (n + 1), which is not 0 and leaves the two lowest bits free.
+ */
+#include "freehold/hooks.h"
+
+#include <string.h>
+
+#include "base/corrupt.h"
+#include "base/fatal.h"
+#include "port/port.h"
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+size_t freehold__port_page_size(void)
+{
+    return FREEHOLD_PAGE_BYTES;
+}
+
+void *freehold__port_map(size_t bytes, size_t align)
+{
+    return freehold_hook_map(bytes, align > FREEHOLD_PAGE_BYTES ? align : FREEHOLD_PAGE_BYTES);
+}
+
+void freehold__port_unmap(void *base, size_t bytes)
+{
+    freehold_hook_unmap(base, bytes);
+}
+
+/* An address is its memory. */
+bool freehold__port_purge(void *base, size_t bytes)
+{
+    (void)base;
+    (void)bytes;
+    return false;
+}
+
+void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes)
+{
+    (void)base;
+    (void)old_bytes;
+    (void)new_bytes;
+    return NULL;
+}
+
+void freehold__port_huge(void *base, size_t bytes, freehold__huge huge)
+{
+    (void)base;
+    (void)bytes;
+    (void)huge;
+}
+
+/* There are none (FREEHOLD__GUARD_BYTES): the answer to nothing. */
+bool freehold__port_guard(void *base, size_t bytes)
+{
+    (void)base;
+    return bytes == 0;
+}
+
+bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection)
+{
+    (void)base;
+    (void)bytes;
+    return protection == FREEHOLD__PROTECT_READ_WRITE;
+}
+
+/* ---- CPUs -------------------------------------------------------------------------------------- */
+
+static uintptr_t number_of(unsigned cpu)
+{
+    return ((uintptr_t)cpu + 1) * 4;
+}
+
+uintptr_t freehold__port_hold(void)
+{
+    return number_of(freehold_hook_enter());
+}
+
+void freehold__port_release(uintptr_t number)
+{
+    freehold_hook_leave((unsigned)(number / 4 - 1));
+}
+
+uintptr_t freehold__port_thread_number(void)
+{
+    uintptr_t number = freehold__port_hold();
+    freehold__port_release(number);
+    return number;
+}
+
+static freehold_local the_local;
+
+__attribute__((weak)) freehold_local *freehold_hook_local(void)
+{
+    return &the_local;
+}
+
+void **freehold__port_thread_pointer(void)
+{
+    return &freehold_hook_local()->current;
+}
+
+void **freehold__port_thread_held(void)
+{
+    return &freehold_hook_local()->held;
+}
+
+freehold_corruption *freehold__thread_corruption(void)
+{
+    return &freehold_hook_local()->corruption;
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------- */
+
+__attribute__((weak)) uint32_t freehold_hook_milliseconds(void)
+{
+    return 0;
+}
+
+__attribute__((weak)) void freehold_hook_pause(unsigned times)
+{
+    (void)times;
+}
+
+uint32_t freehold__port_milliseconds(void)
+{
+    return freehold_hook_milliseconds();
+}
+
+void freehold__port_pause(unsigned times)
+{
+    freehold_hook_pause(times);
+}
+
+static freehold__cold void waits_for_itself(void)
+{
+    freehold__text text;
+    text.length = 0;
+    freehold__text_add(
+        &text, "freehold: unsafe call: from what has interrupted the allocator on this CPU");
+    freehold__report_end(&text, FREEHOLD_UNSAFE_CALL, "", NULL);
+}
+
+void freehold__port_lock_wait(freehold__lock *lock)
+{
+    if (freehold__lock_is_mine(lock))
+        waits_for_itself();
+    for (unsigned times = 0;; times++) {
+        freehold_hook_pause(times);
+        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
+            freehold__lock_try(lock))
+            return;
+    }
+}
+
+/* Nobody sleeps. */
+void freehold__port_lock_wake(freehold__lock *lock)
+{
+    (void)lock;
+}
+
+/* No CPU can be made to pass a fence on another's behalf. */
+_Atomic bool freehold__port_asymmetric;
+
+void freehold__port_heavy_fence(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+void freehold__port_start(void) {}
+
+/* ---- the rest ---------------------------------------------------------------------------------- */
+
+void freehold__port_write(const char *text, size_t length)
+{
+    freehold_hook_write(text, length);
+}
+
+unsigned freehold__port_backtrace(void **frames, void **functions, unsigned most)
+{
+    (void)frames;
+    (void)functions;
+    (void)most;
+    return 0;
+}
+
+_Noreturn void freehold__fatal_default(const freehold_report *report)
+{
+    size_t length = 0;
+    while (report->message[length] != '\0')
+        length++;
+    freehold_hook_write(report->message, length);
+    freehold_hook_write("\n", 1);
+    freehold_hook_halt();
+}
