@@ -46,6 +46,7 @@ extern "C" {
 
 typedef struct freehold_allocator freehold_allocator;
 typedef struct freehold_arena freehold_arena;               /* freehold/arena.h */
+typedef struct freehold_buddy freehold_buddy;               /* freehold/buddy.h */
 typedef struct freehold_budget freehold_budget;             /* freehold/budget.h */
 typedef struct freehold_debug freehold_debug;               /* freehold/debug.h */
 typedef struct freehold_fallback freehold_fallback;         /* freehold/fallback.h */
@@ -85,6 +86,8 @@ typedef enum freehold_error {
     FREEHOLD_NO_MEMORY,   /* memory is out, or the request larger than memory */
     FREEHOLD_LIMIT,       /* a limit was reached (freehold/limit.h) */
     FREEHOLD_UNSUPPORTED, /* this allocator does not do that */
+    FREEHOLD_OVERLAP,     /* memory that is added is there already (freehold/buddy.h) */
+    FREEHOLD_TOO_SMALL,   /* memory that is added is too little for its purpose */
 } freehold_error;
 
 /* What a validator has found wrong first (freehold_first_corrupt). */
@@ -228,6 +231,7 @@ FREEHOLD_API const char *freehold_corrupted(
 /* clang-format off */
 #define FREEHOLD__EACH_TYPE(X, argument) \
     X(arena, argument) \
+    X(buddy, argument) \
     X(budget, argument) \
     X(debug, argument) \
     X(fallback, argument) \

@@ -31,6 +31,8 @@ static const char *const reasons[] = {
     [FREEHOLD_NO_MEMORY] = "memory is out",
     [FREEHOLD_LIMIT] = "the limit is reached",
     [FREEHOLD_UNSUPPORTED] = "the allocator cannot do that",
+    [FREEHOLD_OVERLAP] = "the memory is there already",
+    [FREEHOLD_TOO_SMALL] = "the memory is too little",
 };
 
 static freehold__cold void report_failure(

@@ -11,9 +11,11 @@
 #ifndef FREEHOLD_TESTS_FAMILY_ROWS_H
 #define FREEHOLD_TESTS_FAMILY_ROWS_H
 
+#include <string.h>
+
 #include "checker.h"
 
-#define ROW_BUFFER ((size_t)64 * 1024 * 1024)
+#define ROW_BUFFER ((size_t)128 * 1024 * 1024)
 
 typedef struct row_limits {
     size_t largest;        /* the most bytes of a block; 0: as memory permits */
@@ -71,6 +73,37 @@ static inline void row_region(freehold_region *region, void *buffer, size_t gran
     freehold_region_init_with(region, buffer, ROW_BUFFER, &options);
 }
 
+/* Page frames: nearly the whole buffer, with its state at its start. */
+static inline freehold_allocator *row_buddy(
+    freehold_buddy *buddy, void *buffer, const freehold_buddy_options *options)
+{
+    uintptr_t start = ((uintptr_t)buffer + 4095) & ~(uintptr_t)4095;
+    freehold_buddy_init(buddy, options);
+    freehold_buddy_add(buddy, (void *)start, ROW_BUFFER - 8192);
+    return &buddy->base;
+}
+
+/* The same with a cache of pages. One CPU is all threads, and what keeps two from being there is
+ * the cache's own lock. */
+static inline unsigned row_enter(void)
+{
+    return 0;
+}
+
+static inline void row_leave(unsigned cpu)
+{
+    (void)cpu;
+}
+
+static inline freehold_allocator *row_cached_buddy(freehold_buddy *buddy, void *buffer)
+{
+    static const freehold_cpus cpus = {1, row_enter, row_leave};
+    freehold_buddy_cache *cache =
+        (freehold_buddy_cache *)(void *)((unsigned char *)buffer + ROW_BUFFER - 4096);
+    memset(cache, 0, sizeof *cache);
+    return row_buddy(buddy, buffer, &(freehold_buddy_options){.cpus = &cpus, .caches = cache});
+}
+
 /* clang-format off */
 #define EACH_ROW(R)                                                                                \
     R(heap, heap, freehold_heap_init(a), .any_offset = true, .same_up_to = 524288)                 \
@@ -83,6 +116,10 @@ static inline void row_region(freehold_region *region, void *buffer, size_t gran
     R(arena, arena, freehold_arena_init(a, under),                                                 \
         .any_offset = true, .same_up_to = 524288, .same_aligned = 16, .frees_late = true,          \
         .keeps = true, .one_thread = true, .few_sizes = true)                                      \
+    R(buddy, buddy, row_buddy(a, buffer, NULL),                                                    \
+        .most_aligned = (size_t)1 << 20, .by_chance = true, .no_trim = true, .given = true)                       \
+    R(cached_buddy, buddy, row_cached_buddy(a, buffer),                                            \
+        .most_aligned = (size_t)1 << 20, .by_chance = true, .no_trim = true, .given = true)                       \
     R(budget, budget, row_budget(a, buffer),                                                       \
         .largest = ROW_SLOT, .fixed = ROW_SLOT, .most_aligned = ROW_SLOT, .by_chance = true,       \
         .no_trim = true, .one_thread = true)                                                       \
