@@ -70,6 +70,7 @@ static void add_whole(size_t from, size_t bytes)
     static unsigned next;
     char *state = own[next++ % COUNT(own)];
     assert_true(freehold_buddy_state_bytes(&buddy, bytes) <= sizeof own[0]);
+    memset(state, 1, sizeof own[0]); /* whatever is in it, and behind the state */
     assert_int_equal(
         freehold_buddy_add_with(&buddy, memory + from, bytes, state, sizeof own[0]), FREEHOLD_OK);
 }
@@ -275,6 +276,24 @@ static void alignment_costs_nothing(void **unused)
         for (size_t i = 0; i < (first == 0 ? 4 : 3); i++)
             assert_non_null(freehold_alloc_aligned(&buddy, PAGE, MIB, 0));
         assert_null(freehold_alloc_aligned(&buddy, PAGE, MIB, 0));
+    }
+}
+
+/* Nothing behind a range is taken for a part of it, whatever there is behind its state. */
+static void a_range_ends_anywhere(void **unused)
+{
+    (void)unused;
+    for (size_t pages = 1; pages < 70; pages++) {
+        static char *block[70];
+        freehold_buddy_deinit(&buddy);
+        freehold_buddy_init(&buddy, NULL);
+        add_whole(pages % 5 * PAGE, pages * PAGE);
+        for (size_t i = 0; i < pages; i++)
+            assert_non_null(block[i] = freehold_alloc(&buddy, PAGE));
+        for (size_t i = 0; i < pages; i++)
+            freehold_free(&buddy, block[i]);
+        assert_int_equal(free_bytes(), pages * PAGE);
+        assert_null(freehold_check(&buddy));
     }
 }
 
@@ -935,6 +954,7 @@ int main(void)
         TEST(tails_go_back),
         TEST(everything_merges),
         TEST(alignment_costs_nothing),
+        TEST(a_range_ends_anywhere),
         TEST(a_short_block_may_be_aligned),
         TEST(blocks_are_resized_in_place),
         TEST(limits_are_kept),
