@@ -48,6 +48,7 @@ typedef struct freehold_allocator freehold_allocator;
 typedef struct freehold_arena freehold_arena;               /* freehold/arena.h */
 typedef struct freehold_buddy freehold_buddy;               /* freehold/buddy.h */
 typedef struct freehold_budget freehold_budget;             /* freehold/budget.h */
+typedef struct freehold_cpu_heap freehold_cpu_heap;         /* freehold/cpu_heap.h */
 typedef struct freehold_debug freehold_debug;               /* freehold/debug.h */
 typedef struct freehold_fallback freehold_fallback;         /* freehold/fallback.h */
 typedef struct freehold_heap freehold_heap;                 /* freehold/heap.h */
@@ -233,6 +234,7 @@ FREEHOLD_API const char *freehold_corrupted(
     X(arena, argument) \
     X(buddy, argument) \
     X(budget, argument) \
+    X(cpu_heap, argument) \
     X(debug, argument) \
     X(fallback, argument) \
     X(heap, argument) \

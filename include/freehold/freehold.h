@@ -8,6 +8,7 @@
 #include "freehold/bitmap.h"
 #include "freehold/buddy.h"
 #include "freehold/budget.h"
+#include "freehold/cpu_heap.h"
 #include "freehold/cpus.h"
 #include "freehold/debug.h"
 #include "freehold/fallback.h"

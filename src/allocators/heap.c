@@ -70,10 +70,10 @@ static bool rests(const void *owner, uintptr_t start)
     if (!freehold__page_map_has(start))
         return freehold__large_kept_at(&heap->pages.large, (void *)start).base == start;
     const freehold__slab *slab = freehold__page_map_find(start);
-    const freehold__lane *lane = freehold__single_owner_of(slab);
+    const freehold__lane *lane = freehold__block_owner_of(slab);
     freehold__place place = freehold__slab_place(slab, start);
     return lane != NULL && lane->heap == heap && !place.inside && place.slot < slab->slots &&
-           !freehold__single_is_live(slab, (unsigned)place.slot);
+           !freehold__block_is_live(slab, (unsigned)place.slot);
 }
 
 static size_t bytes_at(const void *owner, uintptr_t start)

@@ -12,9 +12,8 @@
 #ifndef FREEHOLD_ALLOCATORS_SINGLE_H
 #define FREEHOLD_ALLOCATORS_SINGLE_H
 
+#include "allocators/blocks.h"
 #include "allocators/front.h"
-#include "allocators/lane.h"
-#include "allocators/visit.h"
 
 /* What such an allocator has in its words. */
 typedef struct freehold__single {
@@ -146,25 +145,14 @@ static inline void freehold__single_count_reallocation(
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-static inline freehold__lane *freehold__single_owner_of(const freehold__slab *slab)
-{
-    uintptr_t word = atomic_load_explicit(&slab->owner, memory_order_acquire);
-    return (freehold__lane *)(word & ~FREEHOLD__PENDING);
-}
-
-static inline bool freehold__single_is_live(const freehold__slab *slab, unsigned slot)
-{
-    return freehold__slab_slot_state(slab, slot) == FREEHOLD__SLOT_ALLOCATED;
-}
-
 /* Under the lock: a pointer that is no live block may point into a slab that comes or goes. */
 static inline uintptr_t freehold__single_slot_around(const freehold__single *s, uintptr_t address)
 {
     const freehold__slab *slab = freehold__page_map_find(address);
-    if (s->lane == NULL || freehold__single_owner_of(slab) != s->lane)
+    if (s->lane == NULL || freehold__block_owner_of(slab) != s->lane)
         return 0;
     freehold__place place = freehold__slab_place(slab, address);
-    return place.slot < slab->slots && freehold__single_is_live(slab, (unsigned)place.slot)
+    return place.slot < slab->slots && freehold__block_is_live(slab, (unsigned)place.slot)
                ? slab->base + (uintptr_t)place.slot * slab->size
                : 0;
 }
@@ -220,21 +208,11 @@ static inline const char *freehold__single_check(freehold__single *s)
     return wrong;
 }
 
-static inline void freehold__single_walk_slab(void *context, uintptr_t base, void *descriptor)
-{
-    freehold__visit *w = context;
-    const freehold__slab *slab = descriptor;
-    for (unsigned slot = 0;
-         freehold__single_owner_of(slab) != NULL && slot < slab->slots && w->goes_on; slot++)
-        if (freehold__single_is_live(slab, slot))
-            freehold__walk_block(w, (void *)(base + (uintptr_t)slot * slab->size), slab->size);
-}
-
 static inline bool freehold__single_walk(freehold__single *s, freehold_visitor visit, void *context)
 {
     freehold__visit w = {visit, context, true};
     freehold__lock_take(&s->lock);
-    freehold__pages_walk(&s->heap.pages, freehold__single_walk_slab, &w);
+    freehold__pages_walk(&s->heap.pages, freehold__block_walk_slab, &w);
     freehold__large_walk(&s->heap.pages.large, freehold__walk_block, &w);
     freehold__lock_drop(&s->lock);
     return w.goes_on;

@@ -8,6 +8,7 @@
  *        conformance only NAME  the tests of that name alone
  *        conformance random N   the random test alone, N seeds; SEED=S begins with another one
  */
+#define _GNU_SOURCE 1
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,6 +11,7 @@
 #ifndef FREEHOLD_TESTS_FAMILY_ROWS_H
 #define FREEHOLD_TESTS_FAMILY_ROWS_H
 
+#include <pthread.h>
 #include <string.h>
 
 #include "checker.h"
@@ -73,6 +74,10 @@ static inline void row_region(freehold_region *region, void *buffer, size_t gran
     freehold_region_init_with(region, buffer, ROW_BUFFER, &options);
 }
 
+/* CPUs that threads are on one at a time; it may be the same thread again. */
+static pthread_mutex_t row_cpu[2] = {
+    PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP, PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
+
 /* Page frames: nearly the whole buffer, with its state at its start. */
 static inline freehold_allocator *row_buddy(
     freehold_buddy *buddy, void *buffer, const freehold_buddy_options *options)
@@ -104,6 +109,29 @@ static inline freehold_allocator *row_cached_buddy(freehold_buddy *buddy, void *
     return row_buddy(buddy, buffer, &(freehold_buddy_options){.cpus = &cpus, .caches = cache});
 }
 
+/* A heap with two CPUs. The threads are on them in turn, and one at a time on each. */
+static inline unsigned row_cpu_enter(void)
+{
+    static _Atomic unsigned threads;
+    static _Thread_local unsigned mine;
+    if (mine == 0)
+        mine = ++threads;
+    pthread_mutex_lock(&row_cpu[mine % 2]);
+    return mine % 2;
+}
+
+static inline void row_cpu_leave(unsigned cpu)
+{
+    pthread_mutex_unlock(&row_cpu[cpu]);
+}
+
+static inline freehold_allocator *row_cpu_heap(freehold_cpu_heap *heap, void *buffer)
+{
+    static const freehold_cpus cpus = {2, row_cpu_enter, row_cpu_leave};
+    freehold_cpu_heap_init(heap, &cpus, (freehold_cpu_lane *)buffer);
+    return &heap->base;
+}
+
 /* clang-format off */
 #define EACH_ROW(R)                                                                                \
     R(heap, heap, freehold_heap_init(a), .any_offset = true, .same_up_to = 524288)                 \
@@ -126,6 +154,7 @@ static inline freehold_allocator *row_cached_buddy(freehold_buddy *buddy, void *
     R(object_cache, object_cache,                                                                  \
         freehold_object_cache_init(a, under, &(freehold_object_kind){.bytes = 1000}),              \
         .largest = 1008, .fixed = 1008, .most_aligned = 16, .one_thread = true)                    \
+    R(cpu_heap, cpu_heap, row_cpu_heap(a, buffer), .same_up_to = 524288)                           \
     R(debug, debug, freehold_debug_init(a, under, NULL, NULL),                                     \
         .any_offset = true, .same_up_to = 500000, .parents_pages = true, .few_sizes = true)        \
     R(debug_pages, debug,                                                                          \
