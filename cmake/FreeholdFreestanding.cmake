@@ -4,9 +4,9 @@
 # operating system. For another compiler or other options of the processor: scripts/freestanding.
 set(freestanding_flags -ffreestanding -fno-pic -fno-pie -fno-asynchronous-unwind-tables -fno-exceptions
     -ffunction-sections -fdata-sections)
-add_library(freehold_freestanding STATIC ${freehold_pages_sources} ${freehold_objects_sources}
-    ${freehold_allocators_sources} ${freehold_base_sources} ${freehold_seldom_sources}
-    ${PROJECT_SOURCE_DIR}/src/port/none.c)
+set(freestanding_sources ${freehold_pages_sources} ${freehold_objects_sources} ${freehold_allocators_sources}
+    ${freehold_base_sources} ${freehold_seldom_sources} ${PROJECT_SOURCE_DIR}/src/port/none.c)
+add_library(freehold_freestanding STATIC ${freestanding_sources})
 set_target_properties(freehold_freestanding PROPERTIES OUTPUT_NAME freehold-freestanding
     ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} POSITION_INDEPENDENT_CODE OFF)
 target_compile_options(freehold_freestanding PRIVATE ${freestanding_flags})
@@ -14,3 +14,7 @@ target_compile_definitions(freehold_freestanding PRIVATE FREEHOLD_FREESTANDING=1
 target_include_directories(freehold_freestanding BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/src/port/none)
 target_include_directories(freehold_freestanding INTERFACE ${PROJECT_SOURCE_DIR}/include)
 target_link_libraries(freehold_freestanding PRIVATE freehold_warnings freehold_library_flags)
+
+# The same for tests that make threads into CPUs, with this build's sanitizer.
+freehold_test_library(freehold_freestanding_tested ${freestanding_sources})
+target_compile_definitions(freehold_freestanding_tested PRIVATE FREEHOLD_FREESTANDING=1)
