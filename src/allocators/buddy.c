@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "allocators/front.h"
+#include "base/corrupt.h"
 #include "pages/frames.h"
 #include "port/port.h"
 
@@ -68,6 +69,11 @@ static bool pages_of(const state *s, size_t bytes, size_t *pages)
 static cache *cache_of(const state *s, unsigned cpu)
 {
     return (cache *)(void *)((freehold_buddy_cache *)(void *)s->caches + cpu);
+}
+
+static size_t bytes_of(const state *s, freehold__frame_place place)
+{
+    return (size_t)freehold__frame_of(place)->pages << s->frames.shift;
 }
 
 /* ---- taking ------------------------------------------------------------------------------------ */
@@ -225,7 +231,7 @@ static freehold_misuse explain_free(
         freehold__text_add(text, "a cache");
     else
         add_block(text, "the free block ", freehold__frame_address(&s->frames, block),
-            page_bytes(s) << freehold__frame_of(block)->order);
+            bytes_of(s, block));
     return FREEHOLD_DOUBLE_FREE;
 }
 
@@ -240,8 +246,7 @@ static freehold_misuse explain_taken(
     bool misaligned = (address - base) % FREEHOLD_ALIGNMENT != 0;
     freehold__text_add(text, misaligned ? "misaligned pointer: " : "interior pointer: ");
     freehold__text_decimal(text, address - base);
-    add_block(text, " bytes into the block ", base,
-        (size_t)freehold__frame_of(block)->pages << s->frames.shift);
+    add_block(text, " bytes into the block ", base, bytes_of(s, block));
     return misaligned ? FREEHOLD_MISALIGNED_POINTER : FREEHOLD_INTERIOR_POINTER;
 }
 
@@ -278,8 +283,7 @@ static freehold__cold void report_mismatch(
     freehold__text text = freehold__report_begin("freehold_free_sized", block);
     freehold__text_add(&text, "size mismatch: given ");
     freehold__text_decimal(&text, bytes);
-    add_block(&text, ", but this is the block ", (uintptr_t)block,
-        (size_t)freehold__frame_of(place)->pages << s->frames.shift);
+    add_block(&text, ", but this is the block ", (uintptr_t)block, bytes_of(s, place));
     freehold__report_end(&text, FREEHOLD_SIZE_MISMATCH, "freehold_free_sized", block);
 }
 
@@ -300,11 +304,6 @@ static freehold__frame_place find(state *s, const void *block, const char *funct
     if (freehold__unlikely(!is_live(s, place, (uintptr_t)block)))
         report_misuse(s, function, block);
     return place;
-}
-
-static size_t bytes_of(const state *s, freehold__frame_place place)
-{
-    return (size_t)freehold__frame_of(place)->pages << s->frames.shift;
 }
 
 /* False: another caller has just freed it. */
@@ -534,7 +533,7 @@ static const char *buddy_check(freehold_allocator *self)
     state *s = state_of(self);
     const char *wrong = check_caches(s, lock_and_collect(s));
     unlock_all(s);
-    return wrong;
+    return freehold__corrupt_in(wrong, self);
 }
 
 static bool buddy_walk(freehold_allocator *self, freehold_visitor visit, void *context)

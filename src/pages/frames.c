@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/bits.h"
+#include "base/corrupt.h"
 
 static freehold__range *first_range(const freehold__frames *frames)
 {
@@ -23,7 +24,7 @@ static void insert(
 {
     freehold__frame *frame = &range->frame[number];
     uint32_t head = range->first[order];
-    frame->order = (uint8_t)order;
+    frame->pages = UINT32_C(1) << order;
     frame->prev = 0;
     frame->next = head;
     if (head != 0)
@@ -38,7 +39,7 @@ static void insert(
 static void remove_block(freehold__frames *frames, freehold__range *range, uint32_t number)
 {
     freehold__frame *frame = &range->frame[number];
-    unsigned order = frame->order;
+    unsigned order = freehold__highest_bit(frame->pages);
     if (frame->next != 0)
         range->frame[frame->next - 1].prev = frame->prev;
     *(frame->prev != 0 ? &range->frame[frame->prev - 1].next : &range->first[order]) = frame->next;
@@ -68,7 +69,7 @@ static bool free_buddy(const freehold__frames *frames, const freehold__range *ra
     if (*buddy >= range->pages || range->pages - *buddy < length)
         return false;
     const freehold__frame *frame = &range->frame[*buddy];
-    return freehold__frame_get(frame) == FREEHOLD__FRAME_FREE && frame->order == order;
+    return freehold__frame_get(frame) == FREEHOLD__FRAME_FREE && frame->pages == length;
 }
 
 static void insert_merged(
@@ -226,7 +227,7 @@ static void make_taken(freehold__frames *frames, freehold__frame_place place, si
 {
     freehold__frame *frame = freehold__frame_of(place);
     frame->pages = (uint32_t)pages;
-    frame->kind = (uint8_t)kind;
+    frame->kind = kind;
     frame->constrained = constrained;
     freehold__frame_set(frame, FREEHOLD__FRAME_TAKEN);
     frames->taken[kind] += pages;
@@ -236,7 +237,7 @@ static void make_taken(freehold__frames *frames, freehold__frame_place place, si
 static freehold__frame_place cut(freehold__frames *frames, freehold__range *range, uint32_t number,
     freehold__frame_request request)
 {
-    uint32_t length = UINT32_C(1) << range->frame[number].order, pages = (uint32_t)request.pages;
+    uint32_t length = range->frame[number].pages, pages = (uint32_t)request.pages;
     freehold__frame_place place = {range, number};
     remove_block(frames, range, number);
     make_taken(frames, place, pages, request.kind, request.limit != 0);
@@ -324,7 +325,7 @@ static bool free_around(
         const freehold__frame *frame = &place.range->frame[*number];
         freehold__frame_state state = freehold__frame_get(frame);
         if (state != FREEHOLD__FRAME_INSIDE)
-            return state == FREEHOLD__FRAME_FREE && inside >> frame->order == 0;
+            return state == FREEHOLD__FRAME_FREE && inside < frame->pages;
     }
     return false;
 }
@@ -333,9 +334,7 @@ static bool free_around(
 static uint32_t free_until(
     const freehold__frames *frames, freehold__frame_place place, uint32_t *number)
 {
-    return free_around(frames, place, number)
-               ? *number + (UINT32_C(1) << place.range->frame[*number].order)
-               : 0;
+    return free_around(frames, place, number) ? *number + place.range->frame[*number].pages : 0;
 }
 
 /* Takes pages out of the free blocks that they are in; false: not all of them are in one. */
@@ -437,7 +436,7 @@ static const char *check_block(const freehold__frames *frames, const freehold__r
         return NULL;
     if ((page_of(frames, range, number) & (length - 1)) != 0)
         return "frames: a free block is not at a multiple of its length";
-    if (free_buddy(frames, range, number, frame->order, &buddy))
+    if (free_buddy(frames, range, number, freehold__highest_bit(frame->pages), &buddy))
         return "frames: two free buddies are not merged";
     *listed += length;
     return NULL;
@@ -454,7 +453,8 @@ static const char *check_lists(const freehold__range *range)
             if (at > range->pages)
                 return "frames: a list leads out of its range";
             const freehold__frame *frame = &range->frame[at - 1];
-            if (freehold__frame_get(frame) != FREEHOLD__FRAME_FREE || frame->order != order)
+            if (freehold__frame_get(frame) != FREEHOLD__FRAME_FREE || frame->pages != UINT32_C(1)
+                                                                                          << order)
                 return "frames: a block is in the wrong list";
             if (frame->prev != before)
                 return "frames: a list is not linked both ways";
@@ -476,16 +476,16 @@ static const char *check_range(
         freehold__frame_state state = freehold__frame_get(frame);
         if (state == FREEHOLD__FRAME_INSIDE || state > FREEHOLD__FRAME_CACHED)
             return "frames: a page belongs to no block";
-        if (frame->order >= FREEHOLD__FRAME_ORDERS)
+        if (state == FREEHOLD__FRAME_FREE && !freehold__is_power_of_two(frame->pages))
             return "frames: no such order";
         if (state != FREEHOLD__FRAME_FREE && frame->kind >= FREEHOLD__FRAME_KINDS)
             return "frames: no such kind";
         if (state == FREEHOLD__FRAME_CACHED && frame->pages != 1)
             return "frames: what is cached is no single page";
-        length = state == FREEHOLD__FRAME_FREE ? (size_t)1 << frame->order : frame->pages;
+        length = frame->pages;
         const char *wrong = check_block(frames, range, at, length, &free);
         if (wrong != NULL)
-            return wrong;
+            return freehold__corrupt(wrong, frame);
         if (state != FREEHOLD__FRAME_FREE)
             taken[frame->kind] += length;
         *cached += state == FREEHOLD__FRAME_CACHED;
@@ -499,7 +499,7 @@ const char *freehold__frames_check(const freehold__frames *frames, size_t *cache
     const char *wrong = NULL;
     for (const freehold__range *r = first_range(frames); r != NULL; r = next_range(r)) {
         if ((wrong = check_range(frames, r, taken, cached)) != NULL)
-            return wrong;
+            return freehold__corrupt_in(wrong, r);
         const freehold__range *next = next_range(r);
         if (next != NULL && next->physical > r->physical)
             return "frames: the ranges are in the wrong order";

@@ -45,12 +45,18 @@ typedef enum freehold__frame_state {
 } freehold__frame_state;
 
 typedef struct freehold__frame {
-    uint32_t next, prev; /* free: the list of its order, as number + 1 */
-    uint32_t pages;      /* taken: length of the block */
-    uint8_t order;       /* free: log2 of the length */
-    uint8_t kind;        /* taken */
-    bool constrained;    /* taken: with a limit, so that it goes back to where it came from */
-    _Atomic uint8_t state;
+    union {
+        struct {
+            uint32_t next, prev; /* free: the list of its order, as number + 1 */
+        };
+        struct {
+            uint32_t kind;        /* taken */
+            uint32_t constrained; /* taken with a limit, so that it goes back to where it was */
+        };
+    };
+    uint32_t pages; /* length of the block; free: a power of two */
+    _Atomic uint32_t
+        state; /* a word, for there are processors that can change no less atomically */
 } freehold__frame;
 
 _Static_assert(sizeof(freehold__frame) == 16, "freehold_buddy_state_bytes says so");
@@ -115,15 +121,15 @@ static inline freehold__frame_state freehold__frame_get(const freehold__frame *f
 
 static inline void freehold__frame_set(freehold__frame *frame, freehold__frame_state state)
 {
-    atomic_store_explicit(&frame->state, (uint8_t)state, memory_order_release);
+    atomic_store_explicit(&frame->state, (uint32_t)state, memory_order_release);
 }
 
 /* False: it was not in the state `from`. */
 static inline bool freehold__frame_change(
     freehold__frame *frame, freehold__frame_state from, freehold__frame_state to)
 {
-    uint8_t before = (uint8_t)from;
-    return atomic_compare_exchange_strong(&frame->state, &before, (uint8_t)to);
+    uint32_t before = (uint32_t)from;
+    return atomic_compare_exchange_strong(&frame->state, &before, (uint32_t)to);
 }
 
 /* Whether the address is in the state of a range. */

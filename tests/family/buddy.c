@@ -920,8 +920,9 @@ static void the_validator_finds_each_field(void **unused)
     BROKEN(free_one->next, 200);
     BROKEN(free_one->next, 100000);
     BROKEN(free_one->prev, 1);
-    BROKEN(free_one->order, 1);
-    BROKEN(free_one->order, 32);
+    BROKEN(free_one->pages, 2);
+    BROKEN(free_one->pages, 3);
+    BROKEN(free_one->pages, 0);
     BROKEN(free_one->state, FREEHOLD__FRAME_TAKEN);
     BROKEN(free_one->state, FREEHOLD__FRAME_INSIDE);
     BROKEN(free_one->state, 4);
