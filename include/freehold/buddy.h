@@ -123,7 +123,7 @@ FREEHOLD_API void freehold_buddy_unmap(freehold_buddy *buddy, void *base, size_t
 typedef struct freehold_buddy_usage {
     size_t managed_bytes, free_bytes, cached_bytes, state_bytes;
     size_t kind_bytes[FREEHOLD_BUDDY_KINDS];
-    unsigned ranges;
+    size_t ranges; /* their number */
 } freehold_buddy_usage;
 FREEHOLD_API freehold_buddy_usage freehold_buddy_get_usage(freehold_buddy *buddy);
 
