@@ -152,6 +152,7 @@ static void refill(state *s, cache *c)
 static uintptr_t take_cached(state *s, size_t bytes)
 {
     unsigned cpu = s->cpus.enter();
+    freehold__assert(cpu < s->cpus.count);
     cache *c = cache_of(s, cpu);
     uintptr_t address = 0;
     freehold__lock_take(&c->lock);
@@ -310,6 +311,7 @@ static freehold__frame_place find(state *s, const void *block, const char *funct
 static bool put_cached(state *s, freehold__frame_place place)
 {
     unsigned cpu = s->cpus.enter();
+    freehold__assert(cpu < s->cpus.count);
     cache *c = cache_of(s, cpu);
     freehold__lock_take(&c->lock);
     bool was_taken = freehold__frame_change(

@@ -50,6 +50,7 @@ typedef struct here {
 static inline here enter(state *s)
 {
     unsigned cpu = s->cpus.enter();
+    freehold__assert(cpu < s->cpus.count);
     cpu_lane *mine = (cpu_lane *)(void *)s->lanes[cpu].state;
     return (here){cpu, mine, atomic_load_explicit(&mine->lane, memory_order_relaxed)};
 }
