@@ -18,8 +18,8 @@
  *              operating system from freehold_hook_map, in sections (1 MiB, or as the library was
  *              built), which stay with the heap until it ends. In them, what one size does not need
  *              any more goes to other sizes.
- * Sizes, Alignments  As freehold/heap.h. With sections of less than 1 MiB the largest slot is half
- *              a section.
+ * Sizes, Alignments  As freehold/heap.h. With sections of less than 1 MiB the largest slot is
+ *              less (PORTING.md).
  * Cost         O(1); the CPU is held for as long, but for the zeroing of blocks and reports. Once in
  *              a while a call asks for a section, and holds the CPU while that is zeroed.
  * Out of memory  Before a request is refused: what other CPUs have freed, the slabs of parked CPUs,

@@ -21,9 +21,17 @@
 #define FREEHOLD__MAX_SLOTS     512
 #define FREEHOLD__DIRECT_MAX    1024u /* requests up to here go through a table in steps of 16 */
 #define FREEHOLD__MIDDLE_MAX    8192u /* and beyond that up to here through one in steps of 128 */
-/* Larger requests are large blocks. (A section has room for no span longer than half of it.) */
-#define FREEHOLD__SLOT_MAX                                                                         \
-    ((size_t)1 << (FREEHOLD_SECTION_SHIFT > 20 ? 19 : FREEHOLD_SECTION_SHIFT - 1))
+/* Larger requests are large blocks. (A section has room for no span longer than half of it: up to
+ * slots of 8 KiB a span has 64, up to 32 KiB 128, beyond that up to 512 KiB.) */
+#if FREEHOLD_SECTION_SHIFT == 17
+#define FREEHOLD__SLOT_MAX ((size_t)8 * 1024)
+#elif FREEHOLD_SECTION_SHIFT == 18
+#define FREEHOLD__SLOT_MAX ((size_t)32 * 1024)
+#elif FREEHOLD_SECTION_SHIFT == 19
+#define FREEHOLD__SLOT_MAX ((size_t)256 * 1024)
+#else
+#define FREEHOLD__SLOT_MAX ((size_t)512 * 1024)
+#endif
 #define FREEHOLD__MIN_ALIGN 16u
 
 typedef struct freehold__size_class {

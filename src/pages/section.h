@@ -61,9 +61,9 @@ typedef struct freehold__section {
     /* What is small is here, in the page where the map of the first granules begins. */
     struct freehold__pages *pages;
     struct freehold__section *next;
-    uint32_t next_descriptor;                        /* units */
-    uint32_t end;                                    /* first granule not yet in the buddies */
-    uint64_t dirty[FREEHOLD__SECTION_GRANULES / 64]; /* free granules that may be resident */
+    uint32_t next_descriptor; /* units */
+    uint32_t end;             /* first granule not yet in the buddies */
+    uint64_t dirty[(FREEHOLD__SECTION_GRANULES + 63) / 64]; /* free granules that may be resident */
 
     /* Granule -> descriptor, in bytes from the start of the section structure. Written under the
      * page lock while the span is in nobody's hands; read without one. */

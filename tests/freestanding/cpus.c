@@ -24,6 +24,14 @@
 #define MIB    ((size_t)1024 * 1024)
 #define MEMORY (24 * MIB)
 
+/* Sections that the library was built with. In short ones half of each is too short for most slabs. */
+#ifndef SECTION_SHIFT
+#define SECTION_SHIFT 20
+#endif
+#define SECTION ((size_t)1 << SECTION_SHIFT)
+#define ENOUGH  (SECTION < MIB ? 4 * MIB : 7 * MIB) /* of 12 MiB */
+#define LITTLE  (6 * SECTION)
+
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
@@ -243,7 +251,7 @@ static void cpus_share_the_heap(void)
 
 /* ---- memory runs out ----------------------------------------------------------------------------- */
 
-#define MOST 4096
+#define MOST 16384
 static void *taken[CPUS][MOST];
 static unsigned taken_count[CPUS];
 
@@ -286,7 +294,7 @@ static void memory_of_parked_cpus_serves_others(void)
 {
     begin(12 * MIB);
     on_all_cpus(take_all);
-    CHECK(bytes_taken() > 7 * MIB);
+    CHECK(bytes_taken() > ENOUGH);
     CHECK(freehold_last_error(&heap) == FREEHOLD_NO_MEMORY);
     SOUND(&heap);
     on_all_cpus(free_neighbours);
@@ -295,19 +303,20 @@ static void memory_of_parked_cpus_serves_others(void)
     CHECK(freehold_stats(&heap).live_bytes == 0);
     memset(taken_count, 0, sizeof taken_count);
     on_cpu(3, take_all); /* 8000 bytes each, where there were four sizes */
-    CHECK(bytes_taken() > 7 * MIB);
+    CHECK(bytes_taken() > ENOUGH);
     on_cpu(2, free_neighbours);
     SOUND(&heap);
     end();
 }
 
+#define LAST ((size_t)2000)
 static void *reserve;
 static unsigned asked;
 
 /* The hook may use the allocators, and is not called with the CPU held. */
 static bool give_reserve_up(void *context, freehold_allocator *allocator, size_t bytes)
 {
-    CHECK(context == &reserve && allocator == &heap.base && bytes == 4 * PAGE && depth == 0);
+    CHECK(context == &reserve && allocator == &heap.base && bytes == LAST && depth == 0);
     asked++;
     freehold_free(&pages, reserve);
     reserve = NULL;
@@ -323,12 +332,12 @@ static void fill_caches(unsigned cpu)
 /* Before it says no: page caches, free slabs of other sizes, then the hook. */
 static void everything_is_asked_before_no(void)
 {
-    begin(6 * MIB);
+    begin(LITTLE);
     /* The port gets what the page caches hold. */
     on_all_cpus(fill_caches);
     freehold_buddy_usage usage = freehold_buddy_get_usage(&pages);
     CHECK(usage.cached_bytes == CPUS * 32 * PAGE);
-    static char *mapped[6 * MIB / PAGE];
+    static char *mapped[LITTLE / PAGE];
     size_t count = 0;
     while ((mapped[count] = freehold_buddy_map(&pages, PAGE, PAGE)) != NULL)
         count++;
@@ -336,21 +345,21 @@ static void everything_is_asked_before_no(void)
     while (count > 0)
         freehold_buddy_unmap(&pages, mapped[--count], PAGE);
 
-    reserve = freehold_alloc_aligned(&pages, 2 * MIB, MIB, 0);
+    reserve = freehold_alloc_aligned(&pages, 2 * SECTION, SECTION, 0);
     CHECK(reserve != NULL);
     cpu_number = 1;
     take_all(1); /* all that is left becomes slabs of one size */
     free_neighbours(0);
     CHECK(freehold_stats(&heap).live_bytes == 0);
-    char *other = freehold_alloc(&heap, 100000); /* which serves another one */
+    char *other = freehold_alloc(&heap, SECTION / 20); /* which serves another one */
     CHECK(other != NULL);
     freehold_free(&heap, other);
 
     take_all(1);
     const freehold_policy policy = {.retries = 3, .reclaim = give_reserve_up, .context = &reserve};
-    CHECK(freehold_alloc(&heap, 4 * PAGE) == NULL);
+    CHECK(freehold_alloc(&heap, LAST) == NULL);
     freehold_set_policy(&heap.base, &policy);
-    void *last = freehold_alloc(&heap, 4 * PAGE);
+    void *last = freehold_alloc(&heap, LAST);
     CHECK(last != NULL && asked == 1);
     freehold_set_policy(&heap.base, NULL);
     freehold_free(&heap, last);
