@@ -9,13 +9,14 @@ JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 ROUNDS  ?= 3
 PYTHON  ?= $(shell command -v /usr/bin/python3 || command -v python3 || echo /usr/bin/python3)
 CMD     ?=
+KERNELS ?= cortex_m
 FREEHOLD = build/freehold
 
 # CMake and the tests start builds of their own, which must not take this make's options for theirs.
 CLEAN = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 
 .NOTPARALLEL:
-.PHONY: build help run tests test check bench model install clean format
+.PHONY: build help run tests test check bench model kernel install clean format
 
 build: build/Makefile
 	@$(CLEAN) cmake --build --preset default --parallel $(JOBS)
@@ -33,6 +34,7 @@ help:
 	@echo 'make check      all tests: GCC and Clang, sanitizers, the model of the remote free, real programs'
 	@echo 'make bench      measure beside other allocators; BENCH="--quick" and so on (bench/README.md)'
 	@echo 'make model      check the model of the remote free with Spin'
+	@echo 'make kernel     build kernels with Freehold and run them in QEMU (examples/kernel)'
 	@echo 'make install    install into PREFIX ($(PREFIX)); DESTDIR is honoured'
 	@echo 'make format     put all C sources into the house format'
 	@echo 'make clean      remove what was built'
@@ -71,6 +73,12 @@ bench:
 model: tests
 	@scripts/install-needs model
 	@$(CLEAN) ctest --test-dir build --output-on-failure -L model
+
+kernel:
+	@scripts/install-needs build kernel
+	@failed=0; for arch in $(KERNELS); do \
+	    $(CLEAN) $(MAKE) -s -C examples/kernel -j$(JOBS) ARCH=$$arch run || failed=1; \
+	done; exit $$failed
 
 install: build
 	@DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
