@@ -9,7 +9,7 @@ JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 ROUNDS  ?= 3
 PYTHON  ?= $(shell command -v /usr/bin/python3 || command -v python3 || echo /usr/bin/python3)
 CMD     ?=
-KERNELS ?= cortex_m
+KERNELS ?= x86_64 riscv64 cortex_m
 FREEHOLD = build/freehold
 
 # CMake and the tests start builds of their own, which must not take this make's options for theirs.

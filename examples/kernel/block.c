@@ -44,8 +44,13 @@ bool block_is_whole(const block *b, size_t bytes)
 
 bool is_zero(const void *memory, size_t bytes)
 {
+    const uintptr_t *words = memory;
     const unsigned char *p = memory;
-    for (size_t i = 0; i < bytes; i++)
+    size_t count = bytes / sizeof *words;
+    for (size_t i = 0; i < count; i++)
+        if (words[i] != 0)
+            return false;
+    for (size_t i = count * sizeof *words; i < bytes; i++)
         if (p[i] != 0)
             return false;
     return true;

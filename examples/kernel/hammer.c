@@ -7,12 +7,12 @@
 static block *granted(void *memory, size_t bytes)
 {
     cpu *me = this_cpu();
-    count(&me->operations);
+    count_up(&me->operations);
     if (memory == NULL) {
-        count(&me->refused);
+        count_up(&me->refused);
         return NULL;
     }
-    count(&me->allocated);
+    count_up(&me->allocated);
     check((uintptr_t)memory % FREEHOLD_ALIGNMENT == 0);
     return block_fill(memory, bytes);
 }
@@ -57,8 +57,8 @@ void hammer_free(freehold_allocator *allocator, block *b)
     size_t released =
         bytes % 2 == 0 ? freehold_free(allocator, b) : freehold_free_sized(allocator, b, bytes);
     check(released >= bytes);
-    count(&me->operations);
-    count(&me->freed);
+    count_up(&me->operations);
+    count_up(&me->freed);
 }
 
 void hammer_free_all(freehold_allocator *allocator, block **list)
@@ -73,13 +73,13 @@ static block *reallocate(freehold_allocator *allocator, block *b, size_t bytes)
     size_t old = b->bytes;
     check(freehold_usable_size(allocator, b) >= old);
     block *moved = freehold_realloc(allocator, b, bytes);
-    count(&me->operations);
+    count_up(&me->operations);
     if (moved == NULL) { /* and nothing has changed */
-        count(&me->refused);
+        count_up(&me->refused);
         check(block_is_whole(b, old));
         return b;
     }
-    count(&me->reallocated);
+    count_up(&me->reallocated);
     check(block_is_whole(moved, old < bytes ? old : bytes));
     return block_fill(moved, bytes);
 }
@@ -196,23 +196,24 @@ void hammer_misuse(freehold_allocator *allocator)
     block *b = hammer_alloc(allocator, 48);
     char *inside = (char *)b;
     char local[32];
-    check(misuse_is_reported(
-        free_it, allocator, inside + 16, FREEHOLD_INTERIOR_POINTER, "interior pointer: 16 bytes"));
-    check(misuse_is_reported(free_it, allocator, inside + 8, FREEHOLD_MISALIGNED_POINTER,
+    check(misuse_is_reported(free_it, allocator, inside + 16, KIND(FREEHOLD_INTERIOR_POINTER),
+        "interior pointer: 16 bytes"));
+    check(misuse_is_reported(free_it, allocator, inside + 8, KIND(FREEHOLD_MISALIGNED_POINTER),
         "misaligned pointer: 8 bytes"));
     check(misuse_is_reported(
-        free_it, allocator, local, FREEHOLD_FOREIGN_POINTER, "foreign pointer: "));
-    check(misuse_is_reported(
-        free_as_too_large, allocator, b, FREEHOLD_SIZE_MISMATCH, "size mismatch: given 100000"));
+        free_it, allocator, local, KIND(FREEHOLD_FOREIGN_POINTER), "foreign pointer: "));
+    check(misuse_is_reported(free_as_too_large, allocator, b, KIND(FREEHOLD_SIZE_MISMATCH),
+        "size mismatch: given 100000"));
     hammer_free(allocator, b);
-    check(misuse_is_reported(free_it, allocator, b, FREEHOLD_DOUBLE_FREE, "double free: "));
+    check(misuse_is_reported(free_it, allocator, b, KIND(FREEHOLD_DOUBLE_FREE), "double free: "));
     hammer_audit(allocator);
 }
 
-void hammer_print(const char *what)
+void hammer_print(const char *type, const char *phase)
 {
     counted all = count_all();
-    print("%s: %s: %u operations, %u checks\n", MACHINE, what, all.operations, all.checks);
+    print(
+        "%s: %s, %s: %u operations, %u checks\n", MACHINE, type, phase, all.operations, all.checks);
 }
 
 void hammer_pass(void)
@@ -221,7 +222,7 @@ void hammer_pass(void)
     unsigned ticks = 0;
     for (const cpu *c = cpus; c < cpus + CPUS; c++)
         ticks += c->ticks;
-    print("PASS %s: %u CPUs, %u operations, %u checks, %u interrupts, %u ms\n", MACHINE,
-        (unsigned)CPUS, all.operations, all.checks, ticks, (unsigned)machine_milliseconds());
+    print("PASS %s: CPUs %u, operations %u, checks %u, interrupts %u\n", MACHINE, (unsigned)CPUS,
+        all.operations, all.checks, ticks);
     machine_exit(true);
 }

@@ -44,8 +44,8 @@ void hammer_audit(freehold_allocator *allocator);
  * reported, and the allocator is as it was. */
 void hammer_misuse(freehold_allocator *allocator);
 
-/* What all CPUs have done until now, in one line that begins with `what`. */
-void hammer_print(const char *what);
+/* What all CPUs have done until now, in one line. */
+void hammer_print(const char *type, const char *phase);
 
 /* The same for the whole run, which has gone well; ends the machine. */
 _Noreturn void hammer_pass(void);

@@ -33,7 +33,7 @@ typedef struct cpu {
     bool interrupts; /* whether they were on before it went inside */
     unsigned ticks;  /* timer interrupts that it has had */
 
-    /* Counted by the program and by interrupts: see count. */
+    /* Counted by the program and by interrupts: see count_up. */
     unsigned operations, checks;
     unsigned allocated, freed, reallocated, refused; /* blocks (hammer.c) */
 
@@ -86,7 +86,7 @@ _Noreturn void kernel_main(void);
 void kernel_tick(void);
 
 /* Counts up, also where an interrupt does so in between. */
-static inline void count(unsigned *counter)
+static inline void count_up(unsigned *counter)
 {
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
@@ -117,7 +117,7 @@ _Noreturn void failed(const char *file, int line, const char *what);
 
 #define check(condition)                                                                           \
     do {                                                                                           \
-        count(&this_cpu()->checks);                                                                \
+        count_up(&this_cpu()->checks);                                                             \
         if (!(condition))                                                                          \
             failed(__FILE__, __LINE__, #condition);                                                \
     } while (0)
@@ -127,8 +127,13 @@ _Noreturn void failed(const char *file, int line, const char *what);
 /* Reports of Freehold go to this kernel: one that nobody expects ends the machine. */
 void misuse_init(void);
 
-/* Whether act(allocator, block) makes Freehold report this kind, with this text in its message. */
+/* The message of the report that act(allocator, block) ends in, valid until the next one on this
+ * CPU, and its kind in this_cpu()->kind; NULL: there was none. */
+const char *misuse_report(void (*act)(void *allocator, void *block), void *allocator, void *block);
+
+/* Whether that is a report of one of some kinds, with this text in it. */
+#define KIND(misuse) (1u << (misuse))
 bool misuse_is_reported(void (*act)(void *allocator, void *block), void *allocator, void *block,
-    freehold_misuse kind, const char *text);
+    unsigned kinds, const char *text);
 
 #endif

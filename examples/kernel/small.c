@@ -40,7 +40,7 @@ static void use_budget(range memory)
     hammer_audit(any);
     hammer_free_all(any, &list);
     hammer_misuse(any);
-    hammer_print("budget");
+    hammer_print("budget", "all memory");
     freehold_budget_deinit(&budget);
 }
 
@@ -86,7 +86,7 @@ static void use_locked(range memory)
     check(this_cpu()->inside == 0);
     hammer_audit(&locked.base);
     hammer_misuse(&locked.base);
-    hammer_print("budget, locked");
+    hammer_print("budget", "with interrupts");
     freehold_locked_deinit(&locked);
     freehold_budget_deinit(&budget);
 }
