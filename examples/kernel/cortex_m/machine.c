@@ -84,9 +84,30 @@ bool machine_start_cpus(void)
     return true;
 }
 
+/* ---- the stack ------------------------------------------------------------------------------- */
+
+extern uint32_t stack_end[];
+#define STACK_PATTERN 0xa5a5a5a5u
+
+/* Fills what lies below this function's frame. */
+static void stack_fill(void)
+{
+    uint32_t *top = __builtin_frame_address(0);
+    for (uint32_t *word = (uint32_t *)(void *)stack_begin; word < top - 8; word++)
+        *word = STACK_PATTERN;
+}
+
+size_t machine_stack_used(void)
+{
+    const uint32_t *word = (const uint32_t *)(const void *)stack_begin;
+    while (*word == STACK_PATTERN)
+        word++;
+    return (size_t)(stack_end - word) * sizeof *word;
+}
+
 /* ---- from the reset to C --------------------------------------------------------------------- */
 
-extern unsigned char data_begin[], data_end[], data_image[], bss_begin[], bss_end[], stack_end[];
+extern unsigned char data_begin[], data_end[], data_image[], bss_begin[], bss_end[];
 
 void machine_begin(void);
 void machine_begin(void)
@@ -94,6 +115,7 @@ void machine_begin(void)
     memcpy(data_begin, data_image, (size_t)(data_end - data_begin));
     memset(bss_begin, 0, (size_t)(bss_end - bss_begin));
     machine_interrupts_off();
+    stack_fill();
     cpus[0].self = &cpus[0];
     kernel_main();
 }

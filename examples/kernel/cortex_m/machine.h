@@ -21,3 +21,6 @@ static inline void machine_interrupts_on(void)
 {
     __asm__ volatile("cpsie i" : : : "memory");
 }
+
+/* The most bytes of the stack that have been in use since the start. */
+size_t machine_stack_used(void);
