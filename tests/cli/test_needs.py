@@ -51,6 +51,14 @@ class Needs(unittest.TestCase):
         self.assertEqual(len(packages), len(set(packages)))
         self.assertLessEqual({"cmake", "gcc", "g++", "spin", "clang"}, set(packages))
 
+    def test_kernels_are_skipped(self):
+        """F66: the test of a kernel says in one line what it needs."""
+        (self.path / "dirname").symlink_to(shutil.which("dirname"))
+        result = subprocess.run([SCRIPT.parent.parent / "tests" / "kernel" / "run.sh", "riscv64", self.path / "out"],
+                                env={"PATH": str(self.path)}, text=True, capture_output=True, timeout=60, cwd="/")
+        self.assertEqual((result.returncode, result.stderr), (77, ""))
+        self.assertRegex(result.stdout, r"\AThe kernels need packages that are not here: .*gcc-riscv64-unknown-elf.*\n\Z")
+
     @unittest.skipUnless(shutil.which("apt-get"), "needs apt-get")
     def test_the_line_to_run(self):
         result = self.needs("build")
