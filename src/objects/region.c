@@ -298,9 +298,9 @@ fast bool read_links(const region *r, size_t place, links *l)
         return false;
     const word *w = links_at(r, place);
     *l = get_links(r, place);
-    uint32_t check = check_of(r, place, l);
-    return w[0] >> FREEHOLD__REGION_WIDTH == (check & 0xffffff) &&
-           (w[1] & ~ZERO_BIT) >> FREEHOLD__REGION_WIDTH == check >> 24;
+    uint64_t check = check_of(r, place, l); /* all of both words: also what a size_t cannot hold */
+    return w[0] == (l->next | check << FREEHOLD__REGION_WIDTH) &&
+           (w[1] & ~ZERO_BIT) == (l->prev | check >> 24 << FREEHOLD__REGION_WIDTH);
 }
 
 static bool damaged(result *out, size_t place)
@@ -952,7 +952,8 @@ static const char *check_bins(const region *r, counts *c, size_t *place)
         bool has = *head_of(r, bin) != 0;
         uint64_t bits = words_of(r)[bin / 64];
         *place = 0;
-        if (has != (bits >> (bin % 64) & 1) || (bits != 0) != (r->nonempty >> (bin / 64) & 1))
+        if (*head_of(r, bin) >= r->end || has != (bits >> (bin % 64) & 1) ||
+            (bits != 0) != (r->nonempty >> (bin / 64) & 1))
             return "a bin and the bitmap of the bins do not agree";
         const char *wrong = check_bin(r, bin, c, place);
         if (wrong != NULL)
