@@ -30,9 +30,11 @@
  *              freehold_base and freehold_owns of a pointer into a block: a word for each 64 granules before it.
  * Fragments    n bytes can be had from a region whose memory for blocks is at least
  *              M + (k + 1) * (n + n / sub_bins), with k live blocks of M bytes together.
- * Failure      NULL or false when there is no room. Init and attach return what is wrong with what they
- *              were given, or NULL. When something is, every allocation is refused with
- *              FREEHOLD_INVALID, and freehold_check says it again.
+ * Failure      NULL when no free block is large enough, also when the sum of all free ones is; nothing has
+ *              changed. What was written to the memory from outside is a misuse: it is reported
+ *              (FREEHOLD_CORRUPT), with nothing changed.
+ * Mistakes     Init and attach return what is wrong with what they were given, or NULL. When something
+ *              is, every allocation is refused with FREEHOLD_INVALID, and freehold_check says it again.
  *
  * Sources: the heap of PatchworkOS (exact bins, memory known to be zero), mheap of VPP (offsets, a block
  * that describes itself, validator, usage), TLSF (Masmano et al. 2004: two-level good fit).
@@ -69,7 +71,7 @@ typedef struct freehold_region_hooks {
     void *context;
 } freehold_region_hooks;
 
-/* How a region is set up: zeroes are the defaults. */
+/* How a region is to be. All zero is what freehold_region_init takes. */
 typedef struct freehold_region_options {
     size_t max_bytes; /* it may grow to so many bytes, which belong to it; 0: it does not grow */
     size_t

@@ -455,11 +455,12 @@ static const char *region_check(freehold_allocator *self)
     const state *s = state_of(self);
     size_t place;
     if (s->region == NULL)
-        return s->wrong;
+        return freehold__corrupt(s->wrong, self);
     enter(s, "freehold_check");
     const char *wrong = freehold__region_check(s->region, &place);
     leave(s);
-    return wrong;
+    return wrong != NULL ? freehold__corrupt(wrong, freehold__region_address(s->region, place))
+                         : NULL;
 }
 
 static bool region_walk(freehold_allocator *self, freehold_visitor visit, void *context)

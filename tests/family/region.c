@@ -238,6 +238,7 @@ static void a_write_after_free_is_found(void **unused)
     a[3] ^= 1;
     assert_string_equal(freehold_check(&region),
         "the links of a free block are damaged (written to after it was freed?)");
+    assert_ptr_equal(freehold_first_corrupt().where, a); /* F12 */
     freehold_statistics before = freehold_stats(&region);
     FATAL(FREEHOLD_CORRUPT, freehold_free(&region, b),
         "freehold_free(%p): corrupt: the links or tags of the free block %p of the region are "
