@@ -986,19 +986,12 @@ const char *freehold__region_check(const region *r, size_t *place)
 
 /* ---- repair ---------------------------------------------------------------------------------- */
 
-static void wipe_links(region *r, size_t place)
-{
-    word *w = links_at(r, place);
-    w[0] = w[1] = 0;
-}
-
-/* The free blocks from a place on become one. Returns where it ends. */
+/* The free blocks from a place on become one. Returns where it ends. (No links lie within: they are
+ * wiped before a border goes.) */
 static size_t merge_from(region *r, size_t place)
 {
     size_t end = scan(r, place + 1);
-    wipe_links(r, place);
     for (; !live(r, end); end = scan(r, end + 1)) {
-        wipe_links(r, end);
         clear_begin(r, end);
     }
     return end;

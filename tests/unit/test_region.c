@@ -327,6 +327,9 @@ static void between_stores(void)
             assert_int_equal(freehold__region_size(r, now.blocks[i].place), now.blocks[i].bytes);
         }
     assert_in_range(r->live_blocks, now.count - (in_progress != 0), now.count + 1);
+    for (freehold__region_block b = {.bytes = 0}; freehold__region_next(r, &b);) /* F43 */
+        if (b.zero)
+            assert_true(all(at(r, b.place) + 16, 0, b.bytes - 16));
     result out = freehold__region_take(r, 16, 16, 0); /* it goes on */
     assert_true(out.status != FREEHOLD__REGION_DAMAGED);
     looking = true;
@@ -346,7 +349,7 @@ static void call_and_look(void)
         in_progress = now.blocks[i].place;
         resize(i, some_bytes() % 3000 + 1);
     } else {
-        freehold__region_grow(now.r, (size_t)(now.r->end << now.r->shift) + below(600), false);
+        freehold__region_grow(now.r, (size_t)(now.r->end << now.r->shift) + below(600), true);
     }
     looking = false;
     assert_good(now.r);
@@ -355,9 +358,11 @@ static void call_and_look(void)
 static void whoever_is_killed_leaves_what_can_be_repaired(void **unused)
 {
     (void)unused;
-    lay(memories[0], 20000, 60000, 16, true);
-    for (size_t step = 0; step < 3000; step++)
-        call_and_look();
+    for (size_t round = 0; round < 20; round++) {
+        lay(memories[0], 20000, 60000, 16, true);
+        for (size_t step = 0; step < 150; step++)
+            call_and_look();
+    }
     assert_true(looks > 10000);
     agree();
 }
@@ -435,6 +440,10 @@ static void damaged_links_are_not_followed(void **unused)
                                           : freehold__region_take(
                                                 now.r, now.blocks[call - count].bytes, 16, 0);
                 memcpy(after, memories[0], sizeof after);
+                if (out.status != FREEHOLD__REGION_DAMAGED) { /* it has not looked at it, */
+                    *byte ^= (unsigned char)(1u << bit % 8);
+                    assert_good(now.r); /* nor written it anew */
+                }
                 memcpy(memories[0], before, sizeof before);
                 if (out.status != FREEHOLD__REGION_DAMAGED)
                     continue;
