@@ -20,6 +20,9 @@
  *              the largest power of two that lies in a range at a multiple of itself.
  * Alignments   Any power of two, of the address. An offset must be a multiple of the alignment. A
  *              block of 2^n pages is aligned to its length, and no memory is taken for that.
+ * Threads      Any thread or CPU, one lock; single pages by a cache for each CPU, if there is one.
+ * Failure      Where there is no such block: FREEHOLD_NO_MEMORY. What is added has errors of its own
+ *              (freehold_buddy_add).
  * Cost         O(ranges + log pages). Beyond that linear in the free blocks, in the two cases that
  *              pages/frames.h names: a limit that lies within a range, and an alignment that only a
  *              shorter block may happen to have. freehold_base is linear in the length of the block
@@ -39,9 +42,11 @@ extern "C" {
 
 #define FREEHOLD__BUDDY_WORDS       48 /* opaque; with room to grow */
 #define FREEHOLD__BUDDY_CACHE_WORDS 80 /* opaque */
-#define FREEHOLD_BUDDY_KINDS        8
-#define FREEHOLD_BUDDY_MAPPED       7 /* the kind of the pages of freehold_buddy_map */
-#define FREEHOLD_BUDDY_4_GIB        (UINT64_C(1) << 32)
+/* How many kinds of blocks the usage tells apart. */
+#define FREEHOLD_BUDDY_KINDS  8
+#define FREEHOLD_BUDDY_MAPPED 7 /* the kind of the pages of freehold_buddy_map */
+/* The limit of what 32 bits can address. */
+#define FREEHOLD_BUDDY_4_GIB (UINT64_C(1) << 32)
 
 struct freehold_buddy {
     freehold_allocator base;
@@ -57,6 +62,7 @@ typedef struct freehold_buddy_cache {
     uint64_t state[FREEHOLD__BUDDY_CACHE_WORDS];
 } freehold_buddy_cache;
 
+/* What is constant of a buddy; all of it may be 0. */
 typedef struct freehold_buddy_options {
     size_t page; /* bytes of a page, a power of two, at least 16; 0: 4096 */
     /* The physical address of an address in a range, or NULL: they are the same. A range must be
@@ -88,6 +94,7 @@ FREEHOLD_API freehold_error freehold_buddy_add_with(
     freehold_buddy *buddy, void *start, size_t bytes, void *state, size_t state_bytes);
 FREEHOLD_API size_t freehold_buddy_state_bytes(freehold_buddy *buddy, size_t bytes);
 
+/* A block as it is wanted; what is 0 does not matter. */
 typedef struct freehold_buddy_request {
     size_t bytes;
     size_t alignment; /* a power of two; 0: the page */
@@ -107,13 +114,13 @@ FREEHOLD_API void *freehold_buddy_take_at(freehold_buddy *buddy, void *start, si
 FREEHOLD_API size_t freehold_buddy_take_batch(freehold_buddy *buddy, void **blocks, size_t count);
 FREEHOLD_API void freehold_buddy_free_batch(freehold_buddy *buddy, void **blocks, size_t count);
 
-/* Cuts a live block into blocks of `unit` bytes, the last of them perhaps shorter, each of which is
- * freed by itself from now on. How many; 0: unit is no multiple of the page. */
-FREEHOLD_API size_t freehold_buddy_split(freehold_buddy *buddy, void *block, size_t unit);
+/* Cuts a live block into blocks of `unit_bytes`, the last of them perhaps shorter, each of which is
+ * freed by itself from now on. How many; 0: unit_bytes is no multiple of the page. */
+FREEHOLD_API size_t freehold_buddy_split(freehold_buddy *buddy, void *block, size_t unit_bytes);
 
 /*
  * What freehold_hook_map and freehold_hook_unmap are to do (freehold/hooks.h): zeroed pages of the
- * kind FREEHOLD_BUDDY_MAPPED, of which any may be given back. They take no policy into account.
+ * kind FREEHOLD_BUDDY_MAPPED, of which any may be given back. NULL: there is none. They take no policy into account.
  */
 FREEHOLD_API void *freehold_buddy_map(freehold_buddy *buddy, size_t bytes, size_t alignment);
 FREEHOLD_API void freehold_buddy_unmap(freehold_buddy *buddy, void *base, size_t bytes);

@@ -20,6 +20,9 @@
  *              any more goes to other sizes.
  * Sizes, Alignments  As freehold/heap.h. With sections of less than 1 MiB the largest slot is
  *              less (PORTING.md).
+ * Threads      Wherever `enter` may be called, on any CPU.
+ * Failure      When memory is out: FREEHOLD_NO_MEMORY; an offset that is no multiple of the alignment:
+ *              FREEHOLD_UNSUPPORTED.
  * Cost         O(1); the CPU is held for as long, but for the zeroing of blocks and reports. Once in
  *              a while a call asks for a section, and holds the CPU while that is zeroed.
  * Out of memory  Before a request is refused: what other CPUs have freed, the slabs of parked CPUs,
@@ -47,6 +50,7 @@ struct freehold_cpu_heap {
     uint64_t state[FREEHOLD__CPU_HEAP_WORDS];
 };
 
+/* What a heap keeps for one CPU. */
 typedef struct freehold_cpu_lane {
 #ifdef __cplusplus
     alignas(64)

@@ -705,12 +705,12 @@ void freehold_buddy_free_batch(freehold_buddy *buddy, void **blocks, size_t coun
         report_misuse(s, "freehold_buddy_free_batch", blocks[done]);
 }
 
-size_t freehold_buddy_split(freehold_buddy *buddy, void *block, size_t unit)
+size_t freehold_buddy_split(freehold_buddy *buddy, void *block, size_t unit_bytes)
 {
     state *s = checked(buddy, "freehold_buddy_split");
     freehold__frame_place place = find(s, block, "freehold_buddy_split");
-    size_t pages = unit >> s->frames.shift, most = freehold__frame_of(place)->pages;
-    if (unit == 0 || (unit & (page_bytes(s) - 1)) != 0)
+    size_t pages = unit_bytes >> s->frames.shift, most = freehold__frame_of(place)->pages;
+    if (unit_bytes == 0 || (unit_bytes & (page_bytes(s) - 1)) != 0)
         return 0;
     freehold__lock_take(&s->lock);
     size_t count = freehold__frames_split(place, (uint32_t)(pages < most ? pages : most));
