@@ -14,7 +14,6 @@
 #endif
 #include "port/port.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -25,7 +24,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include <unwind.h>
 
 #include "base/corrupt.h"
 #include "base/fatal.h"
@@ -342,98 +340,9 @@ void freehold__port_heavy_fence(void)
     errno = saved;
 }
 
-/* ---- backtraces, by the compiler's unwinder --------------------------------------------------- */
-
-/*
- * It is in libgcc_s, which C++ programs have. For the sake of the others the library does not ask for
- * it to be loaded with every program, but loads it when it is needed first (which does allocate, with
- * the program's malloc). A static program has it, or has no backtraces.
- */
-#pragma weak _Unwind_Backtrace
-#pragma weak _Unwind_GetIP
-#pragma weak _Unwind_GetRegionStart
-#pragma weak dlsym
-
-typedef struct unwinder {
-    _Unwind_Reason_Code (*walk)(_Unwind_Trace_Fn note, void *argument);
-    _Unwind_Ptr (*address)(struct _Unwind_Context *context);
-    _Unwind_Ptr (*start)(struct _Unwind_Context *context);
-} unwinder;
-
-/* The object representation of a function's address, as POSIX has it. */
-static void find_function(void *library, const char *name, void *function)
-{
-    void *found = dlsym(library, name);
-    memcpy(function, &found, sizeof found);
-}
-
-/* dlopen itself is looked up: the linker warns of every static program that names it. */
-static unwinder load_unwinder(void)
-{
-    unwinder u = {NULL, NULL, NULL};
-    void *(*open_library)(const char *name, int flags) = NULL;
-    if (dlsym == NULL)
-        return u;
-    find_function(RTLD_DEFAULT, "dlopen", &open_library);
-    void *library = open_library != NULL ? open_library("libgcc_s.so.1", RTLD_LAZY) : NULL;
-    if (library == NULL)
-        return u;
-    find_function(library, "_Unwind_Backtrace", &u.walk);
-    find_function(library, "_Unwind_GetIP", &u.address);
-    find_function(library, "_Unwind_GetRegionStart", &u.start);
-    return u;
-}
-
-static unwinder the_unwinder(void)
-{
-    static unwinder loaded;
-    static _Atomic int state; /* 0: not looked for; 1: being looked for; 2: found, or not */
-    if (_Unwind_Backtrace != NULL && _Unwind_GetIP != NULL && _Unwind_GetRegionStart != NULL)
-        return (unwinder){_Unwind_Backtrace, _Unwind_GetIP, _Unwind_GetRegionStart};
-    int none = 0;
-    if (atomic_compare_exchange_strong(&state, &none, 1)) {
-        loaded = load_unwinder();
-        atomic_store(&state, 2);
-    }
-    /* Whoever comes meanwhile, and loading itself when it allocates, has none. */
-    return atomic_load(&state) == 2 ? loaded : (unwinder){NULL, NULL, NULL};
-}
-
-typedef struct backtrace {
-    unwinder unwinder;
-    void **frames, **functions;
-    unsigned skip, count, most;
-} backtrace;
-
-static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *argument)
-{
-    backtrace *b = argument;
-    if (b->skip != 0) {
-        b->skip--;
-        return _URC_NO_REASON;
-    }
-    void *at = (void *)b->unwinder.address(context);
-    if (at == NULL || b->count == b->most)
-        return _URC_END_OF_STACK;
-    b->frames[b->count] = at;
-    b->functions[b->count++] = (void *)b->unwinder.start(context);
-    return _URC_NO_REASON;
-}
-
-__attribute__((noinline)) unsigned freehold__port_backtrace(
-    void **frames, void **functions, unsigned most)
-{
-    int saved = errno;
-    backtrace b = {the_unwinder(), frames, functions, 1, 0, most};
-    if (b.unwinder.walk != NULL && b.unwinder.address != NULL && b.unwinder.start != NULL)
-        b.unwinder.walk(note_frame, &b);
-    errno = saved;
-    return b.count;
-}
-
 _Noreturn void freehold__fatal_default(const freehold_report *report)
 {
-    char line[360];
+    char line[sizeof(freehold__text) + 1];
     size_t length = strlen(report->message);
     if (length > sizeof line - 1)
         length = sizeof line - 1;

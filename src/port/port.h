@@ -100,9 +100,13 @@ void **freehold__port_thread_held(void);
  * The calls that the thread is in, innermost first: where each goes on, and where its function
  * begins (NULL: not known). Returns how many; 0 where the host cannot tell. Needs no frame
  * pointers. It may call the program's malloc the first time, and no lock is to be held. The first
- * is not that of this function.
+ * is the caller of this function.
  */
 unsigned freehold__port_backtrace(void **frames, void **functions, unsigned most);
+
+/* The file that the code at an address is from, without its folder, and where in it. False: it is
+ * not known, or there is no room. Allocates nothing. */
+bool freehold__port_file_of(const void *address, char *name, size_t room, uintptr_t *offset);
 
 /* Sleeps for about so many milliseconds. */
 void freehold__port_sleep(uint32_t milliseconds);
