@@ -15,11 +15,12 @@
  * for a double free where it was freed first, and where again:
  *
  *     freehold: freehold_free(0x7f..40): overflow: offset 100 of the block of 100 bytes was written,
- *     bytes 41 42; allocated at 0x401136 0x40125a
- *     freehold: freehold_free(0x7f..40): double free: the block of 100 bytes, allocated at 0x401136,
- *     freed at 0x401180, freed again at 0x4011c2
+ *     bytes 41 42; allocated at app+0x1136 app+0x125a
+ *     freehold: freehold_free(0x7f..40): double free: the block of 100 bytes, allocated at app+0x1136,
+ *     freed at app+0x1180, freed again at app+0x11c2
  *
- * (one line each; a symbolizer makes names of the addresses, addr2line for example).
+ * (one line each). `addr2line -fe app 0x1136` has the function and the line; with a namer
+ * (freehold_set_frame_namer, freehold/symbolize.h) they are in the report.
  *
  * With `pages`, each block has pages of its own, from the system, between two that are inaccessible.
  * Its end is at the second of them (but for what its alignment leaves: there is a canary), or with
@@ -73,7 +74,7 @@ typedef struct freehold_debug_options {
     void *context;
 } freehold_debug_options;
 
-#define FREEHOLD__DEBUG_WORDS 112 /* opaque */
+#define FREEHOLD__DEBUG_WORDS 224 /* opaque */
 
 struct freehold_debug {
     freehold_allocator base;
@@ -96,7 +97,7 @@ FREEHOLD_API void freehold_debug_init(freehold_debug *debug, freehold_allocator 
  */
 FREEHOLD_API void freehold_debug_deinit(freehold_debug *debug);
 
-/* Writes a line for each live block, "leak: 100 bytes at 0x7f..40, allocated at 0x401136", in no
+/* Writes a line for each live block, "leak: 100 bytes at 0x7f..40, allocated at app+0x1136", in no
  * order, and returns how many there are. The writer must not use the allocator. */
 FREEHOLD_API size_t freehold_debug_leaks(
     freehold_debug *debug, freehold_debug_writer write_line, void *context);

@@ -19,6 +19,9 @@
 #ifndef FREEHOLD_FATAL_H
 #define FREEHOLD_FATAL_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "freehold/api.h"
 
 #ifdef __cplusplus
@@ -61,6 +64,22 @@ typedef void (*freehold_fatal_handler)(const freehold_report *report);
 /* Sets the handler of the process and returns the previous one; NULL stands for the default.
  * Thread-safe. */
 FREEHOLD_API freehold_fatal_handler freehold_set_fatal_handler(freehold_fatal_handler handler);
+
+/*
+ * How the stacks in reports (freehold/debug.h, freehold/trace.h) name a call. A frame is the address
+ * at which the call goes on. A namer writes a name of at most `room` bytes, with its end, and returns
+ * true. False stands for the default: the file that the code is from, and the offset of the call in
+ * it, "app+0x1136", as `addr2line -e app 0x1136` takes it.
+ *
+ * It is called while a report is made, perhaps in a signal handler, or within malloc, with locks
+ * held: it must not allocate, nor use an allocator. freehold/symbolize.h has one that asks another
+ * process.
+ */
+typedef bool (*freehold_frame_namer)(const void *frame, char *text, size_t room);
+
+/* Sets the namer of the process and returns the previous one; NULL stands for the default.
+ * Thread-safe. */
+FREEHOLD_API freehold_frame_namer freehold_set_frame_namer(freehold_frame_namer namer);
 
 #ifdef __cplusplus
 }

@@ -9,8 +9,8 @@
  *     freehold_trace_report(&trace, write_line, NULL, 20, true);   who has the most live, first
  *
  * A site is a stack of a few return addresses, 1 as a default, or a text that the caller gives. A
- * block belongs to the site that allocated it, also when it is resized or moves. A symbolizer makes
- * names of the addresses: addr2line -e PROGRAM ADDRESS, for example.
+ * block belongs to the site that allocated it, also when it is resized or moves. Reports name the
+ * addresses as freehold_set_frame_namer says, by file and offset as a default.
  *
  * Records are out of line, in memory of an allocator of their own, and bounded. A block for which
  * there is no room is handed out like any other, and is counted as not recorded.

@@ -79,7 +79,7 @@ freehold__debug_damage freehold__debug_look(const freehold__debug_block *block);
 
 /* ---- reports (debug_report.c): none is made under the lock ------------------------------------- */
 
-/* Adds ", allocated at 0x1 0x2" and the like, with a few frames. */
+/* Adds what was written where, and ", allocated at app+0x1136". */
 void freehold__debug_add_damage(
     freehold__text *text, const freehold__debug_block *block, freehold__debug_damage damage);
 freehold__cold void freehold__debug_overflow(

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "allocators/debug.h"
 
-/* In a line with several stacks, so that all of them are in it. */
-#define FEW 4
+/* So long may the text be behind a stack: in a line with several, all of them are in it. */
+#define ONLY   FREEHOLD__STACK_WHOLE
+#define FIRST  400
+#define SECOND 700
 
 static void add_stack(
-    freehold__text *text, const char *what, const freehold__stack *stack, unsigned most)
+    freehold__text *text, const char *what, const freehold__stack *stack, size_t length)
 {
     freehold__text_add(text, what);
     if (stack->count == 0)
         freehold__text_add(text, " unknown");
-    freehold__stack_text(text, stack->frame, stack->count < most ? stack->count : most);
+    freehold__stack_text(text, stack->frame, stack->count, length);
 }
 
 static void add_block(freehold__text *text, const freehold__debug_block *block)
@@ -51,7 +53,7 @@ void freehold__debug_add_damage(
         add_byte(text, at[i]);
     if (damage.count > SHOWN)
         freehold__text_add(text, " ...");
-    add_stack(text, "; allocated at", &block->allocated, FEW);
+    add_stack(text, "; allocated at", &block->allocated, ONLY);
 }
 
 void freehold__debug_overflow(
@@ -74,7 +76,7 @@ void freehold__debug_mismatch(
     freehold__text_decimal(&text, bytes);
     freehold__text_add(&text, ", but the block has ");
     freehold__text_decimal(&text, block->bytes);
-    add_stack(&text, " bytes, allocated at", &block->allocated, FEW);
+    add_stack(&text, " bytes, allocated at", &block->allocated, ONLY);
     freehold__report_end(&text, FREEHOLD_SIZE_MISMATCH, function, pointer);
 }
 
@@ -104,7 +106,7 @@ static freehold_misuse add_live(
     bool misaligned = ((uintptr_t)pointer - block->start) % FREEHOLD_ALIGNMENT != 0;
     freehold__text_add(text, misaligned ? "misaligned pointer: " : "interior pointer: ");
     add_inside(text, pointer, block);
-    add_stack(text, ", allocated at", &block->allocated, FEW);
+    add_stack(text, ", allocated at", &block->allocated, ONLY);
     return misaligned ? FREEHOLD_MISALIGNED_POINTER : FREEHOLD_INTERIOR_POINTER;
 }
 
@@ -117,9 +119,9 @@ static freehold_misuse add_freed(freehold__text *text, const void *pointer,
         add_block(text, &entry->block);
     else
         add_inside(text, pointer, &entry->block);
-    add_stack(text, ", allocated at", &entry->block.allocated, FEW);
-    add_stack(text, ", freed at", &entry->freed, FEW);
-    add_stack(text, again ? ", freed again at" : ", used at", here, FEW);
+    add_stack(text, ", allocated at", &entry->block.allocated, FIRST);
+    add_stack(text, ", freed at", &entry->freed, SECOND);
+    add_stack(text, again ? ", freed again at" : ", used at", here, ONLY);
     return again ? FREEHOLD_DOUBLE_FREE : FREEHOLD_INVALID_POINTER;
 }
 
@@ -146,7 +148,7 @@ freehold__text freehold__debug_leak_line(const freehold__debug_block *block)
     freehold__text_decimal(&text, block->bytes);
     freehold__text_add(&text, " bytes at ");
     freehold__text_hex(&text, block->start);
-    add_stack(&text, ", allocated at", &block->allocated, FREEHOLD__STACK_MOST);
+    add_stack(&text, ", allocated at", &block->allocated, ONLY);
     return text;
 }
 
@@ -154,7 +156,7 @@ static void write_stack(
     const char *what, const freehold__stack *stack, freehold_debug_writer write_line, void *context)
 {
     freehold__text text = {.length = 0};
-    add_stack(&text, what, stack, FREEHOLD__STACK_MOST);
+    add_stack(&text, what, stack, ONLY);
     write_line(context, text.bytes);
 }
 

@@ -23,14 +23,28 @@ static bool is_any(const void *function, const any_function *list, size_t count)
     return false;
 }
 
+/* What the long list has said of functions lately: twice the address, and 1 for one of the list. */
+static _Atomic uintptr_t said[256];
+
+static bool is_interface(const void *function)
+{
+    uintptr_t twice = (uintptr_t)function << 1;
+    _Atomic uintptr_t *place = &said[((uintptr_t)function >> 4) % (sizeof said / sizeof *said)];
+    uintptr_t last = atomic_load_explicit(place, memory_order_relaxed);
+    if (freehold__unlikely((last & ~(uintptr_t)1) != twice)) {
+        last = twice | is_any(function, interface, sizeof interface / sizeof *interface);
+        atomic_store_explicit(place, last, memory_order_relaxed);
+    }
+    return (last & 1) != 0;
+}
+
 static bool is_ours(const freehold_operations *o, const void *function)
 {
     const any_function own[] = {(any_function)o->allocate, (any_function)o->free,
         (any_function)o->resize, (any_function)o->remap, (any_function)o->realloc,
         (any_function)o->free_sized};
     return function != NULL &&
-           (is_any(function, own, sizeof own / sizeof *own) ||
-               is_any(function, interface, sizeof interface / sizeof *interface));
+           (is_any(function, own, sizeof own / sizeof *own) || is_interface(function));
 }
 
 #define INNER 10 /* at most so many calls are between the unwinder and the caller */
@@ -50,10 +64,29 @@ freehold__stack freehold__stack_here(const freehold_operations *operations, unsi
     return stack;
 }
 
-void freehold__stack_text(freehold__text *text, void *const *frames, unsigned count)
+static void add_frame(freehold__text *text, const void *frame)
 {
-    for (unsigned i = 0; i < count && text->length + 20 < sizeof text->bytes; i++) {
-        freehold__text_add(text, " ");
-        freehold__text_hex(text, (uintptr_t)frames[i]);
+    char name[160];
+    uintptr_t call = (uintptr_t)frame - 1, offset; /* where it goes on is behind the call */
+    if (freehold__named_frame(frame, name, sizeof name)) {
+        freehold__text_add(text, name);
+    } else if (freehold__port_file_of((const void *)call, name, sizeof name, &offset)) {
+        freehold__text_add(text, name);
+        freehold__text_add(text, "+");
+        freehold__text_hex(text, offset);
+    } else {
+        freehold__text_hex(text, (uintptr_t)frame);
+    }
+}
+
+void freehold__stack_text(freehold__text *text, void *const *frames, unsigned count, size_t length)
+{
+    for (unsigned i = 0; i < count; i++) {
+        freehold__text with = *text;
+        freehold__text_add(&with, " ");
+        add_frame(&with, frames[i]);
+        if (with.length + 1 >= sizeof with.bytes || (i != 0 && with.length > length))
+            break;
+        *text = with;
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where an allocator was called: the calls that a thread is in, without those of the interface
- * itself. Cost: some hundred nanoseconds a frame.
+ * itself. Cost: a few nanoseconds a frame (port/unwind.c), or some hundred (the compiler's unwinder).
  */
 #ifndef FREEHOLD_ALLOCATORS_STACK_H
 #define FREEHOLD_ALLOCATORS_STACK_H
@@ -21,7 +21,9 @@ typedef struct freehold__stack {
  */
 freehold__stack freehold__stack_here(const freehold_operations *operations, unsigned most);
 
-/* " 0x401136 0x40125a": as many as fit. */
-void freehold__stack_text(freehold__text *text, void *const *frames, unsigned count);
+/* " app+0x1136 libc.so.6+0x271c9", or as the program's namer has it (freehold/fatal.h): the first,
+ * and as many as fit before the text has this length. */
+void freehold__stack_text(freehold__text *text, void *const *frames, unsigned count, size_t length);
+#define FREEHOLD__STACK_WHOLE SIZE_MAX
 
 #endif

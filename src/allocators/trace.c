@@ -570,7 +570,7 @@ static freehold__text site_line(const freehold_trace_site *is)
     add_sum(&text, is->live_bytes, is->live_blocks, "live, ");
     add_sum(&text, is->ever_bytes, is->ever_blocks, "ever: ");
     freehold__text_add(&text, is->name != NULL ? is->name : is->count == 0 ? "unknown" : "at");
-    freehold__stack_text(&text, is->frame, is->count);
+    freehold__stack_text(&text, is->frame, is->count, FREEHOLD__STACK_WHOLE);
     return text;
 }
 

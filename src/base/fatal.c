@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 static _Atomic(freehold_fatal_handler) handler;
+static _Atomic(freehold_frame_namer) namer;
 static void (*_Atomic before_report)(void);
 
 void freehold__before_report(void (*function)(void))
@@ -15,6 +16,17 @@ void freehold__before_report(void (*function)(void))
 freehold_fatal_handler freehold_set_fatal_handler(freehold_fatal_handler next)
 {
     return atomic_exchange(&handler, next);
+}
+
+freehold_frame_namer freehold_set_frame_namer(freehold_frame_namer next)
+{
+    return atomic_exchange(&namer, next);
+}
+
+bool freehold__named_frame(const void *frame, char *text, size_t room)
+{
+    freehold_frame_namer chosen = atomic_load(&namer);
+    return chosen != NULL && chosen(frame, text, room);
 }
 
 void freehold__text_add(freehold__text *text, const char *string)

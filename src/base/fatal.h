@@ -17,7 +17,7 @@
 
 /* A line under construction. What does not fit is cut off; the text is always terminated. */
 typedef struct freehold__text {
-    char bytes[320];
+    char bytes[1024];
     size_t length;
 } freehold__text;
 
@@ -28,6 +28,9 @@ void freehold__text_hex(freehold__text *text, uint64_t value);
 freehold__text freehold__report_begin(const char *function, const void *pointer);
 void freehold__report_end(
     freehold__text *text, freehold_misuse kind, const char *function, const void *pointer);
+
+/* "work (app.c:12)" by the namer of the program, or false (freehold_set_frame_namer). */
+bool freehold__named_frame(const void *frame, char *text, size_t room);
 
 /* Freehold's own state is wrong: a defect of ours, or memory overwritten from outside. */
 void freehold__broken(const char *what);

@@ -59,7 +59,7 @@ static void each_class(const char *const words[5],
 /* The line, as long as it can be: it is written at once, so that those of several processes do not
  * mix. */
 typedef struct line {
-    char bytes[8192];
+    char bytes[10240];
     size_t length;
 } line;
 

@@ -186,6 +186,15 @@ unsigned freehold__port_backtrace(void **frames, void **functions, unsigned most
     return 0;
 }
 
+bool freehold__port_file_of(const void *address, char *name, size_t room, uintptr_t *offset)
+{
+    (void)address;
+    (void)name;
+    (void)room;
+    (void)offset;
+    return false; /* reports have addresses */
+}
+
 _Noreturn void freehold__fatal_default(const freehold_report *report)
 {
     size_t length = 0;

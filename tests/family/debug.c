@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The debugging allocator (F26, T1, T16, T17, T20). */
-#define AGREE_TYPE freehold_debug
+#define _GNU_SOURCE 1
+#define AGREE_TYPE  freehold_debug
 #include "agree.h"
 
+#include <dlfcn.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,7 +32,7 @@ static void end(void)
 }
 
 static struct {
-    char line[20][400];
+    char line[20][1100];
     size_t count;
 } lines;
 
@@ -378,6 +380,73 @@ static void the_history_is_bounded(void **unused)
                 block[i], 100 + i);
         end();
     }
+}
+
+static bool long_name(const void *frame, char *text, size_t room)
+{
+    (void)frame;
+    memset(text, 'n', room - 1);
+    memcpy(text, "a name", 6);
+    memcpy(text + room - 10, " its end.", 10);
+    return true;
+}
+
+static bool no_name(const void *frame, char *text, size_t room)
+{
+    (void)frame;
+    strncpy(text, "half a name", room);
+    return false;
+}
+
+/* "family.debug+0x1136", in the function: with the file's own addresses, and of the call. */
+static void assert_offset_in(const char *at, void *function)
+{
+    Dl_info info, found;
+    assert_true(dladdr(function, &info) != 0);
+    const char *name = strrchr(info.dli_fname, '/');
+    name = name != NULL ? name + 1 : info.dli_fname;
+    assert_memory_equal(at, name, strlen(name));
+    assert_int_equal(at[strlen(name)], '+');
+    uintptr_t offset = strtoull(at + strlen(name) + 1, NULL, 16);
+    void *call = (char *)info.dli_fbase + offset;
+    assert_true(dladdr(call, &found) != 0);
+    assert_ptr_equal(_Unwind_FindEnclosingFunction((char *)call + 1), function);
+}
+
+/* F26: frames are named by file and offset, or as the program's namer will have it. */
+static void frames_have_names(void **unused)
+{
+    (void)unused;
+    freehold_debug_options options = plain;
+    options.no_stacks = false;
+    options.frames = FREEHOLD_DEBUG_FRAMES;
+    start(options);
+    char *block = allocate_here(100);
+    static const freehold_frame_namer namers[] = {NULL, no_name};
+    for (size_t i = 0; i < COUNT(namers); i++) {
+        assert_ptr_equal(freehold_set_frame_namer(namers[i]), i == 0 ? plain_frame : NULL);
+        lines.count = 0;
+        freehold_debug_leaks(&debug, write_line, &lines);
+        assert_offset_in(strstr(lines.line[0], "allocated at ") + 13, (void *)allocate_here);
+    }
+    freehold_set_frame_namer(long_name);
+    lines.count = 0;
+    freehold_debug_leaks(&debug, write_line, &lines);
+    const char *name = strstr(lines.line[0], "a name");
+    assert_non_null(name);
+    assert_non_null(strstr(name + 1, "a name")); /* as many as fit, and they are whole */
+    assert_string_equal(lines.line[0] + strlen(lines.line[0]) - 9, " its end.");
+    free_here(block);
+    /* All three stacks are in the line, however long the names. */
+    freehold_set_fatal_handler(catch_report);
+    if (setjmp(report_back) == 0)
+        free_again(block);
+    freehold_set_fatal_handler(NULL);
+    assert_non_null(strstr(report_text, "allocated at a name"));
+    assert_non_null(strstr(report_text, "freed at a name"));
+    assert_non_null(strstr(report_text, "freed again at a name"));
+    freehold_set_frame_namer(plain_frame);
+    end();
 }
 
 static void an_address_is_explained(void **unused)
@@ -821,6 +890,7 @@ int main(void)
         cmocka_unit_test(a_double_free_is_told_with_its_history),
         cmocka_unit_test(misuse_is_reported),
         cmocka_unit_test(the_history_is_bounded),
+        cmocka_unit_test(frames_have_names),
         cmocka_unit_test(an_address_is_explained),
         cmocka_unit_test(leaks_are_told_at_the_end),
         cmocka_unit_test(pages_trap),
@@ -834,5 +904,6 @@ int main(void)
         cmocka_unit_test(from_several_threads),
         cmocka_unit_test(walks_and_counts),
     };
+    freehold_set_frame_namer(plain_frame);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -316,5 +316,6 @@ int main(void)
         cmocka_unit_test(every_call_of_the_parents_may_fail),
         cmocka_unit_test(misuse_goes_through_a_tower),
     };
+    freehold_set_frame_namer(plain_frame);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,13 @@
 
 #include "freehold/fatal.h"
 
-static char report_text[400];
+/* A namer that names frames by their address, for tests that look at it. */
+static inline bool plain_frame(const void *frame, char *text, size_t room)
+{
+    return snprintf(text, room, "%p", frame) < (int)room;
+}
+
+static char report_text[1100];
 static freehold_misuse report_kind;
 static const void *report_pointer;
 static jmp_buf report_back;

@@ -506,5 +506,6 @@ int main(void)
         cmocka_unit_test(from_several_threads),
         cmocka_unit_test(misuse_is_reported),
     };
+    freehold_set_frame_namer(plain_frame);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
