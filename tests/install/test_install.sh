@@ -87,6 +87,29 @@ for program in pc_c pc_cpp pc_static_c pc_static_cpp; do
     expect_freehold "pkg-config, $program" "$dir/$program"
 done
 
+if [ -e "$libdir/libfreehold-symbolize.a" ]; then
+    cat >"$dir/names.c" <<'END'
+#include <freehold/freehold.h>
+#include <freehold/symbolize.h>
+int main(void)
+{
+    freehold_heap heap;
+    freehold_debug debug;
+    freehold_symbolize_start();
+    freehold_heap_init(&heap);
+    freehold_debug_init(&debug, &heap.base, NULL, NULL);
+    char *block = freehold_alloc(&debug, 100);
+    freehold_free(&debug, block);
+    freehold_free(&debug, block);
+}
+END
+    # shellcheck disable=SC2046 # a list of flags
+    "$cc" -g "$dir/names.c" -o "$dir/names" $(pkg-config --cflags --libs freehold-symbolize) -Wl,-rpath,"$libdir"
+    "$dir/names" 2>"$dir/out" || true
+    grep -q 'allocated at main (names.c:10) .*, freed at main (names.c:11) .*, freed again at main (names.c:12)' \
+        "$dir/out" || fail "names in a report: $(cat "$dir/out")"
+fi
+
 if ! { cmake -S "$here/consumer" -B "$dir/consumer" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
     -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_FLAGS="-I$dir" && cmake --build "$dir/consumer"; } >"$dir/log" 2>&1; then
     cat "$dir/log"
