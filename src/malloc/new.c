@@ -6,7 +6,7 @@
  * empty.
  */
 #define _GNU_SOURCE 1
-#include "malloc/process.h"
+#include "malloc/blocks.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -56,8 +56,8 @@ static void throw_bad_alloc(const char *function)
 
 static void *allocate(size_t bytes, size_t align)
 {
-    return align <= FREEHOLD__MIN_ALIGN ? freehold__allocate(bytes)
-                                        : freehold__allocate_aligned(bytes, align);
+    return align <= FREEHOLD__MIN_ALIGN ? BLOCK(allocate)(bytes)
+                                        : BLOCK(allocate_aligned)(align, bytes);
 }
 
 /* [new.delete.single]: call the new-handler and try again, for as long as there is one; then throw.
@@ -112,14 +112,14 @@ static freehold__cold void *nothrow_with_handler(
 #define NEW(symbol, function)                                                                      \
     OPERATOR(symbol)(size_t bytes)                                                                 \
     {                                                                                              \
-        void *pointer = freehold__allocate(bytes);                                                 \
+        void *pointer = BLOCK(allocate)(bytes);                                                    \
         return freehold__likely(pointer != NULL) ? pointer                                         \
                                                  : allocate_or_throw(bytes, 0, function);          \
     }
 #define NEW_NOTHROW(symbol, name)                                                                  \
     OPERATOR(symbol)(size_t bytes, const void *tag)                                                \
     {                                                                                              \
-        void *pointer = freehold__allocate(bytes);                                                 \
+        void *pointer = BLOCK(allocate)(bytes);                                                    \
         return freehold__likely(pointer != NULL) ? pointer                                         \
                                                  : nothrow_with_handler(name, bytes, 0, tag);      \
     }
@@ -155,70 +155,70 @@ void *NEW(SIZED(_Znw, ), "operator new") void *NEW(
 
         void OPERATOR(_ZdlPv)(void *pointer)
 {
-    freehold__free(pointer, ONE);
+    BLOCK(free)(pointer, ONE);
 }
 
 void OPERATOR(_ZdaPv)(void *pointer)
 {
-    freehold__free(pointer, MANY);
+    BLOCK(free)(pointer, MANY);
 }
 
 void OPERATOR(_ZdlPvRKSt9nothrow_t)(void *pointer, const void *tag)
 {
     (void)tag;
-    freehold__free(pointer, ONE);
+    BLOCK(free)(pointer, ONE);
 }
 
 void OPERATOR(_ZdaPvRKSt9nothrow_t)(void *pointer, const void *tag)
 {
     (void)tag;
-    freehold__free(pointer, MANY);
+    BLOCK(free)(pointer, MANY);
 }
 
 void OPERATOR(SIZED(_ZdlPv, ))(void *pointer, size_t bytes)
 {
-    freehold__free_sized(pointer, bytes, ONE);
+    BLOCK(free_sized)(pointer, bytes, ONE);
 }
 
 void OPERATOR(SIZED(_ZdaPv, ))(void *pointer, size_t bytes)
 {
-    freehold__free_sized(pointer, bytes, MANY);
+    BLOCK(free_sized)(pointer, bytes, MANY);
 }
 
 void OPERATOR(_ZdlPvSt11align_val_t)(void *pointer, size_t align)
 {
     (void)align;
-    freehold__free(pointer, ONE);
+    BLOCK(free)(pointer, ONE);
 }
 
 void OPERATOR(_ZdaPvSt11align_val_t)(void *pointer, size_t align)
 {
     (void)align;
-    freehold__free(pointer, MANY);
+    BLOCK(free)(pointer, MANY);
 }
 
 void OPERATOR(_ZdlPvSt11align_val_tRKSt9nothrow_t)(void *pointer, size_t align, const void *tag)
 {
     (void)align;
     (void)tag;
-    freehold__free(pointer, ONE);
+    BLOCK(free)(pointer, ONE);
 }
 
 void OPERATOR(_ZdaPvSt11align_val_tRKSt9nothrow_t)(void *pointer, size_t align, const void *tag)
 {
     (void)align;
     (void)tag;
-    freehold__free(pointer, MANY);
+    BLOCK(free)(pointer, MANY);
 }
 
 void OPERATOR(SIZED(_ZdlPv, St11align_val_t))(void *pointer, size_t bytes, size_t align)
 {
-    freehold__free_sized_slow(pointer, align, bytes, ONE);
+    BLOCK(free_aligned_sized)(pointer, align, bytes, ONE);
 }
 
 void OPERATOR(SIZED(_ZdaPv, St11align_val_t))(void *pointer, size_t bytes, size_t align)
 {
-    freehold__free_sized_slow(pointer, align, bytes, MANY);
+    BLOCK(free_aligned_sized)(pointer, align, bytes, MANY);
 }
 
 #pragma GCC visibility pop
