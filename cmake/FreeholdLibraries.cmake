@@ -3,7 +3,7 @@
 # The libraries. Sources are found by folder, one folder a layer; a new file needs no edit here.
 find_package(Threads REQUIRED)
 
-foreach(layer base port pages objects allocators malloc)
+foreach(layer base port pages objects allocators malloc check)
     file(GLOB freehold_${layer}_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${layer}/*.c)
 endforeach()
 # The port of this system is linux.c; fault.c goes into tests only.
@@ -26,7 +26,12 @@ set(tls_flags -ftls-model=initial-exec)
 add_library(freehold_core_objects OBJECT ${freehold_core_sources})
 add_library(freehold_malloc_objects OBJECT ${freehold_malloc_sources})
 add_library(freehold_announce_objects OBJECT ${PROJECT_SOURCE_DIR}/src/malloc/announce.c)
-foreach(objects freehold_core_objects freehold_malloc_objects freehold_announce_objects)
+# The same entry points over a debugging allocator (src/check), for libfreehold-check.so.
+set(freehold_entry_sources ${freehold_malloc_sources})
+list(FILTER freehold_entry_sources INCLUDE REGEX "/(malloc|new)\\.c$")
+add_library(freehold_check_objects OBJECT EXCLUDE_FROM_ALL ${freehold_check_sources} ${freehold_entry_sources})
+target_compile_definitions(freehold_check_objects PRIVATE FREEHOLD_CHECK=1)
+foreach(objects freehold_core_objects freehold_malloc_objects freehold_announce_objects freehold_check_objects)
     set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     target_compile_options(${objects} PRIVATE ${tls_flags} -ffunction-sections) # near.ld names functions
     target_link_libraries(${objects} PRIVATE freehold_warnings freehold_library_flags)
@@ -39,6 +44,7 @@ foreach(objects freehold_core_objects freehold_malloc_objects freehold_announce_
     endif()
 endforeach()
 target_compile_options(freehold_malloc_objects PRIVATE ${malloc_flags})
+target_compile_options(freehold_check_objects PRIVATE ${malloc_flags})
 
 # AddressSanitizer and ThreadSanitizer replace malloc themselves: in their builds there is no drop-in.
 set(FREEHOLD_DROP_IN ON)
@@ -79,6 +85,19 @@ int main(void) { return 0; }" FREEHOLD_LOADER_HAS_RELR)
     target_link_options(freehold PRIVATE
         -Wl,-z,noseparate-code -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,--version-script=${map}
         -Wl,-T,${near})
+endif()
+
+# What `freehold run --check` preloads: the process layer of the drop-in with the entry points of src/check. It takes
+# stacks from the first call on, when the unwinder could not be loaded yet: so it is linked with it.
+if(FREEHOLD_DROP_IN AND FREEHOLD_SHARED)
+    set(process_objects $<FILTER:$<TARGET_OBJECTS:freehold_malloc_objects>,EXCLUDE,/\(malloc|new\)\.c>)
+    add_library(freehold_check SHARED $<TARGET_OBJECTS:freehold_check_objects> ${process_objects}
+        $<TARGET_OBJECTS:freehold_announce_objects> $<TARGET_OBJECTS:freehold_core_objects>)
+    set_target_properties(freehold_check PROPERTIES OUTPUT_NAME freehold-check LINKER_LANGUAGE C
+        LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} LINK_DEPENDS ${map})
+    target_link_libraries(freehold_check PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+    target_link_options(freehold_check PRIVATE -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
+        -Wl,--version-script=${map} -Wl,--no-as-needed -lgcc_s)
 endif()
 
 # libfreehold.a has one object. From an archive of many, a linker takes only what is missing when it comes by: a C++

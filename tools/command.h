@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The freehold command's own files: freehold.c reads the command line and starts a program on the
- * library, compare.c runs it beside the system's malloc, inspect.c says beforehand why a program
- * would not load it.
+ * library, compare.c runs it beside the system's malloc, check.c looks for leaks and misuse in it,
+ * child.c waits for it, inspect.c says beforehand why a program would not load the library.
  */
 #ifndef FREEHOLD_COMMAND_H
 #define FREEHOLD_COMMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/resource.h>
+#include <sys/types.h>
 
 /* What the command itself exits with, as env(1) and timeout(1) do; other statuses are the
  * program's. */
@@ -26,6 +29,9 @@ struct run {
     const char
         *stats; /* where the program's line of statistics goes: a path, "-", or NULL for nowhere */
     int rounds;
+    int most_places; /* with --check: that are listed */
+    bool all;        /* what can still be reached as well */
+    int error_exit;  /* the status when something was found; -1: the program's */
 };
 
 /* Prints "freehold: " and the message as one line to standard error. */
@@ -44,6 +50,24 @@ int become(char **argv);
 /* Runs the program beside the system's malloc and prints the table; returns the status to exit
  * with. */
 int compare(const struct run *run);
+
+/* Runs the program with every block on record, and prints what was found; returns the status to exit
+ * with. */
+int check(const struct run *run);
+
+/* The program as a child: what it was, and its status, as a shell has it. */
+struct child {
+    pid_t pid;
+    int status;
+};
+
+/* Forks, calls `become` in the child, which does not return, and waits for its end. */
+struct child run_child(
+    void (*become)(const void *argument), const void *argument, struct rusage *usage);
+/* From here on signals are passed on to the child. */
+void catch_signals(void);
+/* The signal that has asked this command to end; 0: none. */
+int asked_to_end(void);
 
 /* Finds the program as execvp(3) would. NULL, with errno set, if there is none. */
 char *find_program(const char *name);

@@ -15,14 +15,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,47 +50,6 @@ struct comparison {
     char *stats;         /* temporary file of the first Freehold run's statistics */
     char *process_stats; /* the line of the program itself in it, NULL if there is none */
 };
-
-/* The running program, for the signal handler, and the signal that asked us to end. */
-static volatile pid_t child;
-static volatile sig_atomic_t asked_to_end;
-
-static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-enum { PASSED_ON = sizeof(passed_on) / sizeof(*passed_on) };
-
-/* A signal from the terminal reaches the program by itself: only what was sent to us alone is
- * passed on. */
-static void pass_on(int number, siginfo_t *info, void *context)
-{
-    (void)context;
-    int saved = errno;
-    if (info->si_code != SI_KERNEL && child > 0)
-        kill(child, number);
-    if (number != SIGUSR1 && number != SIGUSR2)
-        asked_to_end = number;
-    errno = saved;
-}
-
-/* What was ignored when we started (nohup) stays ignored, by us and by the program. */
-static void catch_signals(void)
-{
-    for (int i = 0; i < PASSED_ON; i++) {
-        struct sigaction old,
-            action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
-        sigemptyset(&action.sa_mask);
-        if (sigaction(passed_on[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-            sigaction(passed_on[i], &action, NULL);
-    }
-}
-
-static void block_signals(sigset_t *old)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    for (int i = 0; i < PASSED_ON; i++)
-        sigaddset(&set, passed_on[i]);
-    sigprocmask(SIG_BLOCK, &set, old);
-}
 
 static double seconds(struct timeval time)
 {
@@ -129,27 +86,23 @@ static char *temporary_name(void)
     return name;
 }
 
-/* In the child: the handlers are gone with exec, but must not run before it. */
-static void start(const struct comparison *comparison, enum side side, const sigset_t *mask,
-    FILE *output, FILE *error, const char *stats)
-{
-    for (int i = 0; i < PASSED_ON; i++) {
-        struct sigaction action;
-        if (sigaction(passed_on[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-            signal(passed_on[i], SIG_DFL);
-    }
-    sigprocmask(SIG_SETMASK, mask, NULL);
-    dup2(comparison->input, STDIN_FILENO);
-    dup2(fileno(output), STDOUT_FILENO);
-    dup2(fileno(error), STDERR_FILENO);
-    if (side == FREEHOLD)
-        set_environment(comparison->run, stats);
-    _exit(become(comparison->run->argv));
-}
+/* One run, for the child that will be the program. */
+struct start {
+    const struct comparison *comparison;
+    enum side side;
+    FILE *output, *error;
+    const char *stats;
+};
 
-static int exit_status(int status)
+static void start(const void *argument)
 {
-    return WIFSIGNALED(status) ? STATUS_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
+    const struct start *how = argument;
+    dup2(how->comparison->input, STDIN_FILENO);
+    dup2(fileno(how->output), STDOUT_FILENO);
+    dup2(fileno(how->error), STDERR_FILENO);
+    if (how->side == FREEHOLD)
+        set_environment(how->comparison->run, how->stats);
+    _exit(become(how->comparison->run->argv));
 }
 
 static void run_once(struct comparison *comparison, enum side side)
@@ -162,24 +115,10 @@ static void run_once(struct comparison *comparison, enum side side)
     if (comparison->input_start >= 0)
         lseek(comparison->input, comparison->input_start, SEEK_SET);
 
-    sigset_t mask;
-    block_signals(&mask);
-    double began = now();
-    pid_t pid = fork();
-    if (pid < 0)
-        fail("fork: %s", strerror(errno));
-    if (pid == 0)
-        start(comparison, side, &mask, output, error, stats);
-    child = pid;
-    sigprocmask(SIG_SETMASK, &mask, NULL);
-
-    int status;
+    struct start how = {comparison, side, output, error, stats};
     struct rusage usage;
-    while (wait4(pid, &status, 0, &usage) < 0) {
-        if (errno != EINTR)
-            fail("wait: %s", strerror(errno));
-    }
-    child = 0;
+    double began = now();
+    struct child child = run_child(start, &how, &usage);
     double values[METRICS] = {
         [WALL] = now() - began,
         [USER] = seconds(usage.ru_utime),
@@ -190,8 +129,8 @@ static void run_once(struct comparison *comparison, enum side side)
         results->metric[m][results->rounds] = values[m];
     results->rounds++;
     if (first) {
-        results->status = exit_status(status);
-        results->pid = pid;
+        results->status = child.status;
+        results->pid = child.pid;
         return;
     }
     fclose(output);
@@ -345,10 +284,10 @@ int compare(const struct run *run)
     }
     choose_input(&comparison);
     catch_signals();
-    for (int round = 0; round < run->rounds && !asked_to_end; round++) {
+    for (int round = 0; round < run->rounds && !asked_to_end(); round++) {
         enum side first = round % 2 ? FREEHOLD : SYSTEM;
         run_once(&comparison, first);
-        if (!asked_to_end)
+        if (!asked_to_end())
             run_once(&comparison, first == SYSTEM ? FREEHOLD : SYSTEM);
     }
     struct results *freehold = &comparison.side[FREEHOLD];
@@ -357,5 +296,5 @@ int compare(const struct run *run)
     read_stats(&comparison);
     if (freehold->rounds && comparison.side[SYSTEM].rounds)
         print_table(&comparison);
-    return freehold->rounds ? freehold->status : STATUS_SIGNAL + asked_to_end;
+    return freehold->rounds ? freehold->status : STATUS_SIGNAL + asked_to_end();
 }

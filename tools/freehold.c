@@ -4,7 +4,7 @@
  * libfreehold.so beside the command or where it was installed, puts it in front of LD_PRELOAD, adds
  * to FREEHOLD_OPTIONS, and becomes the program: exit status, signals, standard streams and the
  * process id are the program's own. With --compare it stays, and runs the program beside the
- * system's malloc (compare.c).
+ * system's malloc (compare.c); so it does with --check, and prints what was found (check.c).
  */
 #include "command.h"
 
@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DEFAULT_ROUNDS = 3, MAX_ROUNDS = 1000 };
+enum { DEFAULT_ROUNDS = 3, MAX_ROUNDS = 1000, DEFAULT_PLACES = 20, MAX_PLACES = 1000000 };
 
 static const char help[] =
     "Usage: freehold run [options] [--] PROGRAM [ARGUMENT...]\n"
@@ -37,6 +37,11 @@ static const char help[] =
     "  --compare           run PROGRAM under the system's malloc and under Freehold, and print\n"
     "                      time, peak resident memory and what Freehold counted\n"
     "  -n, --rounds N      with --compare: N rounds of each, and their medians (default 3)\n"
+    "  --check             report leaks and misuse of PROGRAM, by function and line: what can no\n"
+    "                      longer be reached when it exits, overflows, double and wrong frees\n"
+    "  --leaks N           with --check: list at most N places that blocks are from (default 20)\n"
+    "  --all               with --check: also list what can still be reached\n"
+    "  --error-exit N      with --check: exit with N when anything was found\n"
     "  --help, --version\n"
     "\n"
     "The exit status is PROGRAM's; 125 when freehold itself fails, 126 when PROGRAM cannot be\n"
@@ -95,7 +100,7 @@ static const char *own_directory(void)
 
 /* Beside the command (a build folder), then where the same installation has its libraries, wherever
  * it has been moved to, then where it was meant to be installed. */
-static const char *find_library(void)
+static const char *find_library(const char *const names[2])
 {
     const char *own = own_directory();
     const char *directories[] = {
@@ -105,9 +110,8 @@ static const char *find_library(void)
         format_string("%s/../lib", own),
         FREEHOLD_LIBDIR,
     };
-    const char *names[] = {"libfreehold.so", "libfreehold.so." FREEHOLD_COMMAND_SOVERSION};
     for (size_t d = 0; d < sizeof(directories) / sizeof(*directories); d++) {
-        for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++) {
+        for (size_t n = 0; n < 2 && names[n]; n++) {
             char *candidate = format_string("%s/%s", directories[d], names[n]);
             char *absolute = realpath(candidate, NULL);
             free(candidate);
@@ -115,8 +119,8 @@ static const char *find_library(void)
                 return absolute;
         }
     }
-    fail("libfreehold.so is neither beside this command (%s) nor in %s; name it with --library",
-        own, FREEHOLD_LIBDIR);
+    fail("%s is neither beside this command (%s) nor in %s; name it with --library", names[0], own,
+        FREEHOLD_LIBDIR);
 }
 
 static const char *given_library(const char *path)
@@ -177,13 +181,13 @@ static void check_limits(const char *limit, const char *soft_limit)
             limit);
 }
 
-static int number_of_rounds(const char *text)
+static int number(const char *option, const char *text, int least, int most)
 {
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < 1 || value > MAX_ROUNDS)
-        fail("--rounds: '%s' is not a number from 1 to %d", text, MAX_ROUNDS);
+    if (errno || end == text || *end || value < least || value > most)
+        fail("%s: '%s' is not a number from %d to %d", option, text, least, most);
     return (int)value;
 }
 
@@ -238,7 +242,20 @@ static int check_program(const char *name)
 
 static int run_command(int argc, char **argv)
 {
-    enum { HELP = 256, VERSION, STATS, OPTION, LIMIT, SOFT_LIMIT, LIBRARY, COMPARE };
+    enum {
+        HELP = 256,
+        VERSION,
+        STATS,
+        OPTION,
+        LIMIT,
+        SOFT_LIMIT,
+        LIBRARY,
+        COMPARE,
+        CHECK,
+        LEAKS,
+        ALL,
+        ERROR_EXIT
+    };
     static const struct option known[] = {
         {"help", no_argument, NULL, HELP},
         {"version", no_argument, NULL, VERSION},
@@ -249,11 +266,20 @@ static int run_command(int argc, char **argv)
         {"library", required_argument, NULL, LIBRARY},
         {"compare", no_argument, NULL, COMPARE},
         {"rounds", required_argument, NULL, 'n'},
+        {"check", no_argument, NULL, CHECK},
+        {"leaks", required_argument, NULL, LEAKS},
+        {"all", no_argument, NULL, ALL},
+        {"error-exit", required_argument, NULL, ERROR_EXIT},
         {NULL, 0, NULL, 0},
     };
-    struct run run = {.options = "", .rounds = DEFAULT_ROUNDS};
+    static const char *const drop_in[2] = {
+        "libfreehold.so", "libfreehold.so." FREEHOLD_COMMAND_SOVERSION};
+    static const char *const checker[2] = {"libfreehold-check.so", NULL};
+    struct run run = {
+        .options = "", .rounds = DEFAULT_ROUNDS, .most_places = DEFAULT_PLACES, .error_exit = -1};
+    bool comparing = false, rounds_given = false, checking = false;
+    const char *for_check = NULL;
     const char *limit = NULL, *soft_limit = NULL;
-    bool comparing = false, rounds_given = false;
     int option;
     opterr = 0;
     while ((option = getopt_long(argc, argv, "+:n:", known, NULL)) != -1) {
@@ -283,8 +309,21 @@ static int run_command(int argc, char **argv)
             comparing = true;
             break;
         case 'n':
-            run.rounds = number_of_rounds(optarg);
+            run.rounds = number("--rounds", optarg, 1, MAX_ROUNDS);
             rounds_given = true;
+            break;
+        case CHECK:
+            checking = true;
+            break;
+        case LEAKS:
+            run.most_places = number(for_check = "--leaks", optarg, 0, MAX_PLACES);
+            break;
+        case ALL:
+            run.all = true;
+            for_check = "--all";
+            break;
+        case ERROR_EXIT:
+            run.error_exit = number(for_check = "--error-exit", optarg, 1, 255);
             break;
         case ':':
             fail("run: option '%s' needs a value", argv[optind - 1]);
@@ -303,9 +342,13 @@ static int run_command(int argc, char **argv)
         run.options = with_option(run.options, format_string("limit=%s", limit));
     if (soft_limit)
         run.options = with_option(run.options, format_string("soft_limit=%s", soft_limit));
+    if (for_check && !checking)
+        fail("run: %s is for --check", for_check);
+    if (checking && comparing)
+        fail("run: --check and --compare do not go together");
     run.argv = argv + optind;
     if (!run.library)
-        run.library = find_library();
+        run.library = find_library(checking ? checker : drop_in);
     if (strpbrk(run.library, ": \t"))
         fail("library %s: LD_PRELOAD cannot name a path with a colon or a blank", run.library);
     int status = check_program(run.argv[0]);
@@ -313,6 +356,8 @@ static int run_command(int argc, char **argv)
         return status;
     if (comparing)
         return compare(&run);
+    if (checking)
+        return check(&run);
     set_environment(&run, run.stats);
     return become(run.argv);
 }

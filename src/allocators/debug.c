@@ -46,8 +46,11 @@ static void check_thread(const state *d, const char *function, const void *point
 
 static freehold__stack stack_here(const state *d)
 {
-    return d->options.no_stacks ? (freehold__stack){.count = 0}
-                                : freehold__stack_here(&operations, d->options.frames);
+    if (d->options.no_stacks)
+        return (freehold__stack){.count = 0};
+    return d->inside_bytes != 0
+               ? freehold__stack_outside(d->inside, d->inside_bytes, d->options.frames)
+               : freehold__stack_here(&operations, d->options.frames);
 }
 
 /* ---- the record of live blocks, under the lock ----------------------------------------------- */
@@ -59,10 +62,10 @@ static size_t record_bytes(const state *d)
 }
 
 _Static_assert(offsetof(freehold__stack, frame) < offsetof(freehold__stack, count),
-    "a record that is cut short has no count: see read_block");
+    "a record that is cut short has no count: see freehold__debug_read");
 
 /* A record has its frames, and NULL where there are fewer. */
-static live_block read_block(const state *d, const void *record)
+live_block freehold__debug_read(const state *d, const void *record)
 {
     live_block block = {.start = 0};
     memcpy(&block, record, record_bytes(d));
@@ -201,7 +204,7 @@ static found find_any(const state *d, const void *pointer)
     const freed_block *entry = record == NULL ? freed_around(d, pointer, false) : NULL;
     if (record != NULL) {
         result.what = FREEHOLD__LIVE;
-        result.entry.block = read_block(d, record);
+        result.entry.block = freehold__debug_read(d, record);
     } else if (entry != NULL) {
         result.what = FREEHOLD__FREED;
         result.entry = *entry;
@@ -235,7 +238,7 @@ static void *hold_whole(freehold_allocator *self, const char *function, const vo
     freehold__debug_damage damage = freehold__debug_look(record);
     if (freehold__likely(!damage.any))
         return record;
-    live_block copy = read_block(d, record);
+    live_block copy = freehold__debug_read(d, record);
     freehold__lock_drop(&d->lock);
     freehold__debug_overflow(function, &copy, damage);
     return NULL;
@@ -294,7 +297,7 @@ __attribute__((noinline)) static void *debug_allocate(
 /* The lock is held, and dropped. */
 static size_t let_go(state *d, void *record, const freehold__stack *here)
 {
-    live_block block = read_block(d, record);
+    live_block block = freehold__debug_read(d, record);
     freehold__table_remove(&d->live, record);
     record_freed(d, &block, here);
     d->counts.frees++;
@@ -305,26 +308,39 @@ static size_t let_go(state *d, void *record, const freehold__stack *here)
     return block.bytes;
 }
 
-__attribute__((noinline)) static size_t debug_free(freehold_allocator *self, void *block)
+static size_t free_block(freehold_allocator *self, const char *function, void *block)
 {
     state *d = state_of(self);
     freehold__stack here = stack_here(d);
-    return let_go(d, hold_whole(self, "freehold_free", block), &here);
+    return let_go(d, hold_whole(self, function, block), &here);
+}
+
+static size_t free_sized(
+    freehold_allocator *self, const char *function, void *block, size_t alignment, size_t bytes)
+{
+    state *d = state_of(self);
+    freehold__stack here = stack_here(d);
+    void *record = hold_whole(self, function, block);
+    live_block copy = freehold__debug_read(d, record);
+    bool aligned = ((uintptr_t)block & (alignment - 1)) == 0;
+    if (freehold__unlikely(copy.bytes != bytes || !aligned)) {
+        freehold__lock_drop(&d->lock);
+        if (!aligned)
+            freehold__debug_misaligned(function, &copy, alignment);
+        freehold__debug_mismatch(function, &copy, bytes);
+    }
+    return let_go(d, record, &here);
+}
+
+__attribute__((noinline)) static size_t debug_free(freehold_allocator *self, void *block)
+{
+    return free_block(self, "freehold_free", block);
 }
 
 __attribute__((noinline)) static size_t debug_free_sized(
     freehold_allocator *self, void *block, size_t bytes)
 {
-    state *d = state_of(self);
-    const char *function = "freehold_free_sized";
-    freehold__stack here = stack_here(d);
-    void *record = hold_whole(self, function, block);
-    live_block copy = read_block(d, record);
-    if (freehold__unlikely(copy.bytes != bytes)) {
-        freehold__lock_drop(&d->lock);
-        freehold__debug_mismatch(function, &copy, bytes);
-    }
-    return let_go(d, record, &here);
+    return free_sized(self, "freehold_free_sized", block, 1, bytes);
 }
 
 /* ---- resizing -------------------------------------------------------------------------------- */
@@ -335,7 +351,7 @@ static live_block begin_resize(freehold_allocator *self, const char *function, v
 {
     state *d = state_of(self);
     live_block *record = hold_whole(self, function, block);
-    live_block copy = read_block(d, record);
+    live_block copy = freehold__debug_read(d, record);
     record->behind = 0;
     freehold__lock_drop(&d->lock);
     return copy;
@@ -377,11 +393,9 @@ static size_t size_of(freehold_allocator *self, const char *function, const void
     return bytes;
 }
 
-__attribute__((noinline)) static void *debug_remap(
-    freehold_allocator *self, void *block, size_t bytes)
+static void *move(freehold_allocator *self, const char *function, void *block, size_t bytes)
 {
     state *d = state_of(self);
-    const char *function = "freehold_remap";
     freehold__stack here = stack_here(d);
     hold_whole(self, function, block);
     freehold__lock_drop(&d->lock);
@@ -397,10 +411,17 @@ __attribute__((noinline)) static void *debug_remap(
     return moved;
 }
 
+__attribute__((noinline)) static void *debug_remap(
+    freehold_allocator *self, void *block, size_t bytes)
+{
+    return move(self, "freehold_remap", block, bytes);
+}
+
 __attribute__((noinline)) static void *debug_realloc(
     freehold_allocator *self, void *block, size_t bytes)
 {
-    return resize(self, "freehold_realloc", block, bytes) ? block : debug_remap(self, block, bytes);
+    const char *function = "freehold_realloc";
+    return resize(self, function, block, bytes) ? block : move(self, function, block, bytes);
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -466,7 +487,7 @@ static const char *check_blocks(state *d)
     const void *record = find_damaged(d, &damage);
     if (record == NULL)
         return NULL;
-    live_block block = read_block(d, record);
+    live_block block = freehold__debug_read(d, record);
     d->wrong.length = 0;
     freehold__text_add(&d->wrong, "debug: ");
     freehold__text_hex(&d->wrong, block.start);
@@ -513,6 +534,42 @@ static size_t debug_trim(freehold_allocator *self)
     d->counts.purged_bytes += bytes;
     freehold__lock_drop(&d->lock);
     return d->parent != NULL ? bytes + freehold_trim(d->parent) : bytes;
+}
+
+/* ---- for malloc's names ----------------------------------------------------------------------- */
+
+void *freehold__debug_alloc(freehold_debug *debug, size_t bytes, size_t alignment, bool zeroed)
+{
+    return debug_allocate(&debug->base, bytes, alignment, 0, zeroed);
+}
+
+void freehold__debug_free(freehold_debug *debug, const char *function, void *block)
+{
+    free_block(&debug->base, function, block);
+}
+
+void freehold__debug_free_sized(
+    freehold_debug *debug, const char *function, void *block, size_t alignment, size_t bytes)
+{
+    free_sized(&debug->base, function, block, alignment, bytes);
+}
+
+void *freehold__debug_realloc(
+    freehold_debug *debug, const char *function, void *block, size_t bytes)
+{
+    return resize(&debug->base, function, block, bytes)
+               ? block
+               : move(&debug->base, function, block, bytes);
+}
+
+size_t freehold__debug_size(freehold_debug *debug, const char *function, const void *block)
+{
+    return size_of(&debug->base, function, block);
+}
+
+freehold__debug *freehold__debug_state(freehold_debug *debug)
+{
+    return state_of(&debug->base);
 }
 
 /* ---- the type -------------------------------------------------------------------------------- */
@@ -597,7 +654,7 @@ static void report_damage(state *d, const char *function)
     const void *record = find_damaged(d, &damage);
     if (record == NULL)
         return;
-    live_block block = read_block(d, record);
+    live_block block = freehold__debug_read(d, record);
     freehold__debug_overflow(function, &block, damage);
 }
 
@@ -642,7 +699,7 @@ size_t freehold_debug_leaks(freehold_debug *debug, freehold_debug_writer write_l
     freehold__hold(&held, &d->lock);
     size_t count = d->live.used;
     for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;) {
-        live_block block = read_block(d, r);
+        live_block block = freehold__debug_read(d, r);
         call_user_writer(write_line, context, &block);
     }
     freehold__release(&held);
@@ -657,7 +714,7 @@ static found find_wide(const state *d, const void *pointer)
          result.what == FREEHOLD__NOTHING && (r = freehold__table_next(&d->live, r)) != NULL;)
         if (is_around(r, (uintptr_t)pointer)) {
             result.what = FREEHOLD__LIVE;
-            result.entry.block = read_block(d, r);
+            result.entry.block = freehold__debug_read(d, r);
         }
     const freed_block *entry =
         result.what == FREEHOLD__NOTHING ? freed_around(d, pointer, true) : NULL;

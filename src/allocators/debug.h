@@ -39,7 +39,9 @@ typedef struct freehold__debug_freed {
 typedef struct freehold__debug {
     freehold_allocator *parent; /* NULL: only pages */
     freehold_debug_options options;
-    uintptr_t thread;    /* that initialised it */
+    uintptr_t thread; /* that initialised it */
+    uintptr_t inside; /* stacks begin outside this code; no bytes: outside the interface */
+    size_t inside_bytes;
     freehold__lock lock; /* of all that follows */
     freehold__table live;
     /* What was freed last, a ring; NULL until the first. Of the `count` entries before `next`, the
@@ -51,6 +53,21 @@ typedef struct freehold__debug {
     freehold_statistics counts;
     freehold__text wrong; /* what check has found */
 } freehold__debug;
+
+/* What is in a record of the table `live`, under the lock. */
+freehold__debug_block freehold__debug_read(const freehold__debug *d, const void *record);
+
+/* ---- malloc's names over a debugging allocator (src/check) ------------------------------------- */
+
+/* As the functions of the interface, with the name that reports have. 0 bytes are a block as well. */
+void *freehold__debug_alloc(freehold_debug *debug, size_t bytes, size_t alignment, bool zeroed);
+void freehold__debug_free(freehold_debug *debug, const char *function, void *block);
+void freehold__debug_free_sized(
+    freehold_debug *debug, const char *function, void *block, size_t alignment, size_t bytes);
+void *freehold__debug_realloc(
+    freehold_debug *debug, const char *function, void *block, size_t bytes);
+size_t freehold__debug_size(freehold_debug *debug, const char *function, const void *block);
+freehold__debug *freehold__debug_state(freehold_debug *debug);
 
 /* ---- places (debug_place.c) ------------------------------------------------------------------ */
 
@@ -86,6 +103,8 @@ freehold__cold void freehold__debug_overflow(
     const char *function, const freehold__debug_block *block, freehold__debug_damage damage);
 freehold__cold void freehold__debug_mismatch(
     const char *function, const freehold__debug_block *block, size_t bytes);
+freehold__cold void freehold__debug_misaligned(
+    const char *function, const freehold__debug_block *block, size_t alignment);
 freehold__cold void freehold__debug_wrong_thread(const char *function, const void *pointer);
 
 /* What a pointer, which is no live block, is. */

@@ -80,6 +80,17 @@ void freehold__debug_mismatch(
     freehold__report_end(&text, FREEHOLD_SIZE_MISMATCH, function, pointer);
 }
 
+void freehold__debug_misaligned(
+    const char *function, const freehold__debug_block *block, size_t alignment)
+{
+    const void *pointer = (const void *)block->start;
+    freehold__text text = freehold__report_begin(function, pointer);
+    freehold__text_add(&text, "alignment mismatch: not a multiple of ");
+    freehold__text_decimal(&text, alignment);
+    add_stack(&text, ", allocated at", &block->allocated, ONLY);
+    freehold__report_end(&text, FREEHOLD_ALIGNMENT_MISMATCH, function, pointer);
+}
+
 void freehold__debug_wrong_thread(const char *function, const void *pointer)
 {
     freehold__text text = freehold__report_begin(function, pointer);

@@ -49,19 +49,39 @@ static bool is_ours(const freehold_operations *o, const void *function)
 
 #define INNER 10 /* at most so many calls are between the unwinder and the caller */
 
+static freehold__stack keep(void *const *frames, unsigned first, unsigned count, unsigned wanted)
+{
+    freehold__stack stack = {.count = 0};
+    for (; first < count && stack.count < wanted; first++)
+        stack.frame[stack.count++] = frames[first];
+    return stack;
+}
+
+static unsigned at_most(unsigned most)
+{
+    return most < FREEHOLD__STACK_MOST ? most : FREEHOLD__STACK_MOST;
+}
+
 freehold__stack freehold__stack_here(const freehold_operations *operations, unsigned most)
 {
     void *frames[FREEHOLD__STACK_MOST + INNER], *functions[FREEHOLD__STACK_MOST + INNER];
-    freehold__stack stack = {.count = 0};
-    unsigned wanted = most < FREEHOLD__STACK_MOST ? most : FREEHOLD__STACK_MOST;
-    unsigned count = freehold__port_backtrace(frames, functions, wanted + INNER), first = 0;
+    unsigned wanted = at_most(most), first = 0;
+    unsigned count = freehold__port_backtrace(frames, functions, wanted + INNER);
     while (first < count && first < INNER && !is_ours(operations, functions[first]))
         first++;
     while (first < count && is_ours(operations, functions[first]))
         first++;
-    for (; first < count && stack.count < wanted; first++)
-        stack.frame[stack.count++] = frames[first];
-    return stack;
+    return keep(frames, first, count, wanted);
+}
+
+freehold__stack freehold__stack_outside(uintptr_t code, size_t bytes, unsigned most)
+{
+    void *frames[FREEHOLD__STACK_MOST + INNER], *functions[FREEHOLD__STACK_MOST + INNER];
+    unsigned wanted = at_most(most), first = 0;
+    unsigned count = freehold__port_backtrace(frames, functions, wanted + INNER);
+    while (first < count && (uintptr_t)frames[first] - code < bytes)
+        first++;
+    return keep(frames, first, count, wanted);
 }
 
 static void add_frame(freehold__text *text, const void *frame)

@@ -21,6 +21,9 @@ typedef struct freehold__stack {
  */
 freehold__stack freehold__stack_here(const freehold_operations *operations, unsigned most);
 
+/* The same for a function in this code: its callers outside. */
+freehold__stack freehold__stack_outside(uintptr_t code, size_t bytes, unsigned most);
+
 /* " app+0x1136 libc.so.6+0x271c9", or as the program's namer has it (freehold/fatal.h): the first,
  * and as many as fit before the text has this length. */
 void freehold__stack_text(freehold__text *text, void *const *frames, unsigned count, size_t length);

@@ -229,6 +229,20 @@ bool freehold__port_append(const char *name, const char *text, size_t length)
     return done;
 }
 
+bool freehold__port_append_copy(const char *name, const char *from)
+{
+    char buffer[4096];
+    int saved = errno, file = open(from, O_RDONLY | O_CLOEXEC);
+    ssize_t bytes = -1;
+    while (file >= 0 && (bytes = read(file, buffer, sizeof buffer)) > 0 &&
+           freehold__port_append(name, buffer, (size_t)bytes))
+        ;
+    if (file >= 0)
+        close(file);
+    errno = saved;
+    return bytes == 0;
+}
+
 static void pause_briefly(void)
 {
 #if defined(__x86_64__) || defined(__i386__)

@@ -118,7 +118,19 @@ void freehold__port_sleep(uint32_t milliseconds);
  */
 bool freehold__port_append(const char *name, const char *text, size_t length);
 
+/* The same, with all that is in another file. */
+bool freehold__port_append_copy(const char *name, const char *from);
+
 uint32_t freehold__port_process_id(void);
+
+/*
+ * Reads all memory that is the process's own and can be written: variables, stacks, and what it has
+ * mapped, as far as it is resident; other threads may go on meanwhile. Of the stack that the address
+ * `stack` is in, what is below it is left out, and so are pages that `wanted` refuses. False: the
+ * host cannot, or not all of it.
+ */
+bool freehold__port_scan(const void *stack, bool (*wanted)(void *context, uintptr_t page),
+    void (*visit)(void *context, const uintptr_t *words, size_t count), void *context);
 
 /*
  * A lock of one word. Uncontended, taking and dropping it are one atomic operation each, and no

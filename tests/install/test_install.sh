@@ -121,5 +121,7 @@ done
 
 "$cc" -DPLAIN "$here/consumer/consumer.c" -o "$dir/plain"
 expect_freehold "installed command" "$prefix/bin/freehold" run -- "$dir/plain"
+"$prefix/bin/freehold" run --check -- "$dir/plain" >"$dir/out" 2>"$dir/found" || fail "installed --check"
+grep -q '^freehold: .*lost' "$dir/found" || fail "installed --check: $(cat "$dir/found")"
 mv "$prefix" "$dir/moved"
 expect_freehold "moved command" "$dir/moved/bin/freehold" run -- "$dir/plain"

@@ -3,13 +3,13 @@
 """The rules of the layers, checked on the sources and on the compiled objects.
 
 include    a file may include files of its own layer and of those above it, as ALLOWED says
-host       no header of the operating system outside src/port; src/malloc, which stands in for a part of libc, may
-           use libc's own and those of threads and of the dynamic linker; the other layers use what C11 promises a
-           freestanding program, and string.h for mem*
+host       no header of the operating system outside src/port; src/malloc and src/check, which stand in for a part of
+           libc, may use libc's own and those of threads and of the dynamic linker; the other layers use what C11
+           promises a freestanding program, and string.h for mem*
 symbol     no symbol of libc's malloc family or of C++'s operators new and delete is defined outside src/malloc
 libc       the objects of base, pages, objects and allocators need nothing from libc but memcpy, memset, memmove
            and memcmp
-system     the objects of src/malloc call no system call wrapper: the port does that
+system     the objects of src/malloc and src/check call no system call wrapper: the port does that
 
 Usage: check_layers.py ROOT OBJECTS...   where OBJECTS are folders below which the objects lie, each under a path
 that ends in src/LAYER/NAME.c.o. Prints one line for each violation; exit status 1 if there was one.
@@ -28,8 +28,10 @@ ALLOWED = {
     "objects": {"base"},
     "allocators": {"base", "port", "pages", "objects"},
     "malloc": {"base", "port", "pages", "objects", "allocators"},
+    "check": {"base", "port", "pages", "objects", "allocators", "malloc"},
 }
 CORE = ("base", "pages", "objects", "allocators")
+PROCESS = ("malloc", "check")
 
 FREESTANDING = {
     "float.h", "iso646.h", "limits.h", "stdalign.h", "stdarg.h", "stdatomic.h", "stdbool.h", "stddef.h",
@@ -96,7 +98,7 @@ def check_sources(root):
                 elif target != layer and target not in ALLOWED[layer]:
                     yield f"{place}: include: {layer} may not include {target} (\"{name}\")"
             elif layer != "port":
-                allowed = MALLOC_MAY if layer == "malloc" else FREESTANDING
+                allowed = MALLOC_MAY if layer in PROCESS else FREESTANDING
                 if name not in allowed:
                     yield f"{place}: host: {layer} may not include <{name}>"
 
@@ -131,7 +133,7 @@ def check_objects(root, folders):
             for symbol in sorted(needed - MEM):
                 if not symbol.startswith("freehold_") and not RUNTIME.match(symbol):
                     yield f"{name}: libc: {layer} needs {symbol}"
-        if layer == "malloc":
+        if layer in PROCESS:
             for symbol in sorted(needed & SYSTEM_CALLS):
                 yield f"{name}: system: {layer} calls {symbol}"
 

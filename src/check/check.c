@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * malloc's names over a debugging allocator. It is there from the first call on, which may come
+ * before any constructor; its end is never: what other libraries do at the end of the process, after
+ * the report, is served like anything else.
+ */
+#define _GNU_SOURCE 1
+#include "check/check.h"
+
+#include <stdlib.h>
+
+#define FRAMES     12
+#define MOST_FREED 10000
+
+static freehold_allocator parent;
+static freehold_debug debug;
+
+/* ---- begin, fork, end -------------------------------------------------------------------------- */
+
+static freehold__lock *lock(void)
+{
+    return &freehold__debug_state(&debug)->lock;
+}
+
+/* What malloc or free was called for is never halfway in a child: its records are whole. */
+static void before_fork(void)
+{
+    freehold__lock_take(lock());
+}
+
+static void after_fork(void)
+{
+    freehold__lock_drop(lock());
+}
+
+/* As in process.c: POSIX's pthread_atfork is no part of a shared libc. */
+extern int __register_atfork(
+    void (*before)(void), void (*parent)(void), void (*child)(void), void *library);
+extern int __cxa_atexit(void (*function)(void *), void *argument, void *library);
+
+static void process_ends(void *unused)
+{
+    (void)unused;
+    freehold__check_report_end(&debug);
+}
+
+/* This library's code, which the linker knows the bounds of: stacks begin with its callers. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _etext[] __attribute__((visibility("hidden")));
+
+static void init(void)
+{
+    freehold_debug_options options = {
+        .frames = FRAMES, .most_blocks = SIZE_MAX / 4, .most_freed = MOST_FREED};
+    freehold__check_parent_init(&parent);
+    freehold_debug_init(&debug, &parent, NULL, &options);
+    freehold__debug *d = freehold__debug_state(&debug);
+    d->inside = (uintptr_t)__ehdr_start;
+    d->inside_bytes = (size_t)(_etext - __ehdr_start);
+}
+
+static _Atomic int state; /* 0: nothing is there; 1: somebody is at it; 2: it is there */
+
+static freehold__cold void begin(void)
+{
+    int nothing = 0;
+    if (atomic_compare_exchange_strong(&state, &nothing, 1)) {
+        init();
+        atomic_store(&state, 2);
+    }
+    for (unsigned times = 0; atomic_load(&state) != 2; times++)
+        freehold__port_pause(times);
+}
+
+static freehold_debug *checker(void)
+{
+    if (freehold__unlikely(atomic_load_explicit(&state, memory_order_acquire) != 2))
+        begin();
+    return &debug;
+}
+
+/*
+ * Before main. The report comes as late as it can: libc runs what was registered first last, and what
+ * belongs to no library not when this one is unloaded; so it comes after the program's and all other
+ * libraries' own ends, which free much.
+ */
+__attribute__((constructor)) static void process_begins(void)
+{
+    checker();
+    freehold__check_report_begin();
+    __register_atfork(before_fork, after_fork, after_fork, NULL);
+    __cxa_atexit(process_ends, NULL, NULL);
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------ */
+
+static void *with_errno(void *block)
+{
+    if (freehold__unlikely(block == NULL))
+        errno = ENOMEM;
+    return block;
+}
+
+void *freehold__check_allocate(size_t bytes)
+{
+    return with_errno(freehold__debug_alloc(checker(), bytes, FREEHOLD__MIN_ALIGN, false));
+}
+
+void *freehold__check_allocate_zeroed(size_t count, size_t size)
+{
+    size_t bytes;
+    bool fits = freehold__multiply_checked(count, size, &bytes);
+    return with_errno(
+        fits ? freehold__debug_alloc(checker(), bytes, FREEHOLD__MIN_ALIGN, true) : NULL);
+}
+
+void *freehold__check_allocate_aligned(size_t align, size_t bytes)
+{
+    size_t alignment = align < FREEHOLD__MIN_ALIGN ? FREEHOLD__MIN_ALIGN : align;
+    return with_errno(freehold__debug_alloc(checker(), bytes, alignment, false));
+}
+
+void freehold__check_free(void *pointer, const char *function)
+{
+    if (pointer == NULL)
+        return;
+    int saved = errno;
+    freehold__debug_free(checker(), function, pointer);
+    errno = saved;
+}
+
+void freehold__check_free_aligned_sized(
+    void *pointer, size_t align, size_t bytes, const char *function)
+{
+    if (pointer == NULL)
+        return;
+    int saved = errno;
+    freehold__debug_free_sized(checker(), function, pointer, align == 0 ? 1 : align, bytes);
+    errno = saved;
+}
+
+void freehold__check_free_sized(void *pointer, size_t bytes, const char *function)
+{
+    freehold__check_free_aligned_sized(pointer, 0, bytes, function);
+}
+
+void *freehold__check_resize(void *pointer, size_t bytes, const char *function)
+{
+    if (pointer == NULL)
+        return freehold__check_allocate(bytes);
+    if (bytes == 0) {
+        freehold__check_free(pointer, function);
+        return NULL;
+    }
+    void *resized = freehold__debug_realloc(checker(), function, pointer, bytes);
+    if (resized == NULL && bytes <= freehold__debug_size(checker(), function, pointer))
+        return pointer; /* shrinking does not fail */
+    return with_errno(resized);
+}
+
+size_t freehold__check_size(const void *pointer, const char *function)
+{
+    return freehold__debug_size(checker(), function, pointer);
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What can be reached: a marker, as a conservative garbage collector has it. Every word of the
+ * process's own memory outside the heap, and then of each block that was found, that is an address in
+ * a live block, is taken for a pointer to it. So what is lost is never used again, but by a pointer
+ * that is hidden (in a file, another process, or combined with other bits); and something that is lost
+ * may seem to be reachable, by a number that happens to be its address, or by what a finished call
+ * has left on a stack.
+ *
+ * The heap's own state leads to no block of the program: every such block begins behind its canary,
+ * and only the records have that address. They are left out.
+ *
+ * Source: Boehm, Weiser: Garbage collection in an uncooperative environment.
+ */
+#include "check/check.h"
+
+typedef struct live {
+    uintptr_t start, raw;
+    size_t bytes, raw_bytes;
+} live;
+
+struct freehold__reach {
+    const freehold__debug *debug;
+    size_t mapped; /* bytes of all this */
+    size_t count;
+    live *blocks;    /* by address */
+    uint32_t *found; /* a stack of blocks that are still to be looked into */
+    size_t waiting;
+    unsigned char *reached;
+};
+
+/* ---- blocks by address ------------------------------------------------------------------------- */
+
+static void swap(live *a, live *b)
+{
+    live c = *a;
+    *a = *b;
+    *b = c;
+}
+
+static void sift(live *blocks, size_t at, size_t count)
+{
+    for (size_t child; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && blocks[child].start < blocks[child + 1].start)
+            child++;
+        if (blocks[at].start >= blocks[child].start)
+            return;
+        swap(&blocks[at], &blocks[child]);
+    }
+}
+
+/* Heapsort: in place, and never slow. libc's own may allocate. */
+static void sort(live *blocks, size_t count)
+{
+    for (size_t i = count / 2; i-- > 0;)
+        sift(blocks, i, count);
+    for (size_t i = count; i-- > 1;) {
+        swap(&blocks[0], &blocks[i]);
+        sift(blocks, 0, i);
+    }
+}
+
+static void collect(freehold__reach *r)
+{
+    const freehold__debug_block *record = NULL;
+    while ((record = freehold__table_next(&r->debug->live, record)) != NULL)
+        r->blocks[r->count++] =
+            (live){record->start, (uintptr_t)record->raw, record->bytes, record->raw_bytes};
+    sort(r->blocks, r->count);
+}
+
+/* The number of the last block that begins at the address or before; count: there is none. */
+static size_t last_before(const freehold__reach *r, uintptr_t address)
+{
+    size_t low = 0, high = r->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (r->blocks[middle].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low == 0 ? r->count : low - 1;
+}
+
+/* ---- marking ----------------------------------------------------------------------------------- */
+
+static void look_at_words(void *context, const uintptr_t *words, size_t count)
+{
+    freehold__reach *r = context;
+    uintptr_t first = r->blocks[0].start, last = r->blocks[r->count - 1].start;
+    size_t span = last - first + r->blocks[r->count - 1].bytes;
+    for (size_t i = 0; i < count; i++) {
+        if (words[i] - first > span)
+            continue;
+        size_t at = last_before(r, words[i]);
+        const live *block = &r->blocks[at];
+        bool inside =
+            at < r->count && (words[i] == block->start || words[i] - block->start < block->bytes);
+        if (inside && !r->reached[at]) {
+            r->reached[at] = 1;
+            r->found[r->waiting++] = (uint32_t)at;
+        }
+    }
+}
+
+static bool overlaps(uintptr_t page, size_t page_bytes, const void *from, size_t bytes)
+{
+    return (uintptr_t)from < page + page_bytes && page < (uintptr_t)from + bytes;
+}
+
+/* Not the pages of live blocks, which are looked at when they are reached; those of free ones have been
+ * given back before. Nor the records. */
+static bool is_root(void *context, uintptr_t page)
+{
+    const freehold__reach *r = context;
+    const freehold__debug *d = r->debug;
+    size_t bytes = freehold__port_page_size();
+    if (overlaps(page, bytes, d->live.records, d->live.places * d->live.record) ||
+        overlaps(page, bytes, d->freed, d->options.most_freed * sizeof *d->freed) ||
+        overlaps(page, bytes, r, r->mapped))
+        return false;
+    size_t at = last_before(r, page + bytes - 1);
+    return at == r->count ||
+           !overlaps(page, bytes, (void *)r->blocks[at].raw, r->blocks[at].raw_bytes);
+}
+
+static void look_into_found(freehold__reach *r)
+{
+    while (r->waiting != 0) {
+        const live *block = &r->blocks[r->found[--r->waiting]];
+        uintptr_t first = freehold__round_up(block->start, sizeof(uintptr_t));
+        look_at_words(r, (const uintptr_t *)first, block->bytes / sizeof(uintptr_t));
+    }
+}
+
+/* ---- begin, end ---------------------------------------------------------------------------------- */
+
+static freehold__reach *make(const freehold__debug *d)
+{
+    size_t count = d->live.used, bytes;
+    if (count > UINT32_MAX ||
+        !freehold__round_up_checked(
+            sizeof(freehold__reach) + count * (sizeof(live) + sizeof(uint32_t) + 1),
+            freehold__port_page_size(), &bytes))
+        return NULL;
+    freehold__reach *r = freehold__port_map(bytes, freehold__port_page_size());
+    if (r == NULL)
+        return NULL;
+    *r = (freehold__reach){.debug = d, .mapped = bytes};
+    r->blocks = (live *)(void *)(r + 1);
+    r->found = (uint32_t *)(void *)(r->blocks + count);
+    r->reached = (unsigned char *)(r->found + count);
+    return r;
+}
+
+freehold__reach *freehold__reach_begin(const freehold__debug *d, const void *stack)
+{
+    freehold__reach *r = make(d);
+    if (r == NULL)
+        return NULL;
+    collect(r);
+    if (r->count != 0 && !freehold__port_scan(stack, is_root, look_at_words, r)) {
+        freehold__reach_end(r);
+        return NULL;
+    }
+    look_into_found(r);
+    return r;
+}
+
+bool freehold__reach_has(const freehold__reach *reach, uintptr_t start)
+{
+    size_t at = last_before(reach, start);
+    return at < reach->count && reach->reached[at] != 0;
+}
+
+void freehold__reach_end(freehold__reach *reach)
+{
+    if (reach != NULL)
+        freehold__port_unmap(reach, reach->mapped);
+}

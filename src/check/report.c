@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reports of libfreehold-check.so. Who runs a program with it, `freehold run --check`, has named
+ * a file and makes names of the addresses in it, when the program is gone; this process only writes
+ * down what it knows, with its mappings. Without a file, or when that can no longer be written, a
+ * report goes to standard error.
+ */
+#define _GNU_SOURCE 1
+#include "check/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static char path[256];
+static unsigned most_places = 20;
+static bool all;
+
+/* ---- writing ----------------------------------------------------------------------------------- */
+
+static bool plain_frame(const void *frame, char *text, size_t room)
+{
+    freehold__text hex = {.length = 0};
+    freehold__text_hex(&hex, (uintptr_t)frame);
+    if (hex.length >= room)
+        return false;
+    memcpy(text, hex.bytes, hex.length + 1);
+    return true;
+}
+
+static bool write_head(void)
+{
+    freehold__text head = {.length = 0};
+    freehold__text_add(&head, "== ");
+    freehold__text_decimal(&head, freehold__port_process_id());
+    freehold__text_add(&head, " ");
+    freehold__text_add(&head, program_invocation_short_name);
+    freehold__text_add(&head, "\n");
+    return freehold__port_append(path, head.bytes, head.length) &&
+           freehold__port_append_copy(path, "/proc/self/maps") &&
+           freehold__port_append(path, "--\n", 3);
+}
+
+/* The text, as a line, to the file, or else to standard error. */
+static bool write_line(const char *text, bool to_file)
+{
+    char line[sizeof(freehold__text) + 1];
+    size_t length = strlen(text);
+    memcpy(line, text, length);
+    line[length++] = '\n';
+    if (to_file && freehold__port_append(path, line, length))
+        return true;
+    freehold__port_write(line, length);
+    return false;
+}
+
+/* A misuse ends the process; when this returns, by way of the default handler. */
+static void on_misuse(const freehold_report *report)
+{
+    if (path[0] != '\0' && write_head() && write_line(report->message, true))
+        abort();
+}
+
+void freehold__check_report_begin(void)
+{
+    const char *report = getenv("FREEHOLD_CHECK_REPORT"), *leaks = getenv("FREEHOLD_CHECK_LEAKS"),
+               *everything = getenv("FREEHOLD_CHECK_ALL");
+    if (report != NULL && strlen(report) < sizeof path) {
+        memcpy(path, report, strlen(report) + 1);
+        freehold_set_frame_namer(plain_frame);
+    }
+    if (leaks != NULL)
+        most_places = (unsigned)strtoul(leaks, NULL, 10);
+    all = everything != NULL && strcmp(everything, "1") == 0;
+    freehold_set_fatal_handler(on_misuse);
+}
+
+/* ---- what was not freed, by place --------------------------------------------------------------- */
+
+typedef struct sum {
+    uint64_t blocks, bytes;
+} sum;
+
+typedef struct place {
+    uintptr_t key;
+    bool reachable;
+    sum sum;
+    freehold__stack stack;
+} place;
+
+typedef struct leaks {
+    freehold__reach *reach; /* NULL: what can be reached is not known */
+    sum lost, reachable;
+    freehold_heap memory;
+    freehold__table places;
+    bool full; /* no memory for some */
+} leaks;
+
+static void add_to(sum *s, size_t bytes)
+{
+    s->blocks++;
+    s->bytes += bytes;
+}
+
+static uintptr_t hash(const freehold__stack *stack, bool reachable)
+{
+    uint64_t key = stack->count;
+    for (unsigned i = 0; i < stack->count; i++)
+        key = (key ^ key >> 29) * UINT64_C(0xBF58476D1CE4E5B9) + (uintptr_t)stack->frame[i];
+    return (uintptr_t)(key << 2 | (uint64_t)reachable << 1 | 1);
+}
+
+static bool is_of(const place *p, const freehold__stack *stack, bool reachable)
+{
+    return p->reachable == reachable && p->stack.count == stack->count &&
+           memcmp(p->stack.frame, stack->frame, stack->count * sizeof *stack->frame) == 0;
+}
+
+/* The place of a stack, new or not; NULL: there is no memory. */
+static place *place_of(leaks *l, const freehold__stack *stack, bool reachable)
+{
+    uintptr_t key = hash(stack, reachable);
+    place *found;
+    while (
+        (found = freehold__table_find(&l->places, key)) != NULL && !is_of(found, stack, reachable))
+        key += 4;
+    if (found != NULL || (found = freehold__table_add(&l->places, key)) == NULL)
+        return found;
+    found->reachable = reachable;
+    found->stack = *stack;
+    return found;
+}
+
+static void count_block(leaks *l, const freehold__debug_block *block)
+{
+    bool reachable = l->reach != NULL && freehold__reach_has(l->reach, block->start);
+    add_to(reachable ? &l->reachable : &l->lost, block->bytes);
+    if (reachable && !all)
+        return;
+    place *p = place_of(l, &block->allocated, reachable);
+    if (p != NULL)
+        add_to(&p->sum, block->bytes);
+    else
+        l->full = true;
+}
+
+static bool ranks_before(const place *a, const place *b)
+{
+    if (a->reachable != b->reachable)
+        return b->reachable;
+    return a->sum.bytes != b->sum.bytes ? a->sum.bytes > b->sum.bytes : a->key < b->key;
+}
+
+/* The first one behind `last`; NULL: the first of all, or none. */
+static const place *next_place(const leaks *l, const place *last)
+{
+    const place *best = NULL, *p = NULL;
+    while ((p = freehold__table_next(&l->places, p)) != NULL)
+        if ((last == NULL || ranks_before(last, p)) && (best == NULL || ranks_before(p, best)))
+            best = p;
+    return best;
+}
+
+static void add_sum(freehold__text *text, const sum *s)
+{
+    freehold__text_decimal(text, s->bytes);
+    freehold__text_add(text, " bytes in ");
+    freehold__text_decimal(text, s->blocks);
+    freehold__text_add(text, s->blocks == 1 ? " block" : " blocks");
+}
+
+static void write_place(const leaks *l, const place *p, bool to_file)
+{
+    freehold__text text = {.length = 0};
+    freehold__text_add(&text, "freehold: ");
+    freehold__text_add(&text, p->reachable       ? "still reachable: "
+                              : l->reach == NULL ? "not freed: "
+                                                 : "lost: ");
+    add_sum(&text, &p->sum);
+    freehold__text_add(&text, ", allocated at");
+    freehold__stack_text(&text, p->stack.frame, p->stack.count, FREEHOLD__STACK_WHOLE);
+    write_line(text.bytes, to_file);
+}
+
+static void write_places(const leaks *l, bool to_file)
+{
+    const place *p = NULL;
+    unsigned listed = 0;
+    while (listed < most_places && (p = next_place(l, p)) != NULL) {
+        write_place(l, p, to_file);
+        listed++;
+    }
+    if (listed == l->places.used && !l->full)
+        return;
+    freehold__text text = {.length = 0};
+    freehold__text_add(&text, "freehold: and from ");
+    size_t more = l->places.used - listed;
+    freehold__text_decimal(&text, more);
+    freehold__text_add(&text, l->full     ? " or more other places"
+                              : more == 1 ? " other place"
+                                          : " other places");
+    write_line(text.bytes, to_file);
+}
+
+static void write_total(const leaks *l, bool to_file)
+{
+    freehold__text text = {.length = 0};
+    freehold__text_add(&text, "freehold: ");
+    add_sum(&text, &l->lost);
+    freehold__text_add(&text, l->reach == NULL ? " not freed" : " lost, ");
+    if (l->reach != NULL) {
+        add_sum(&text, &l->reachable);
+        freehold__text_add(&text, " still reachable");
+    }
+    write_line(text.bytes, to_file);
+}
+
+/* ---- the end of the process ---------------------------------------------------------------------- */
+
+/* Overflows of blocks that are live: nobody frees them any more. */
+static bool write_overflows(const freehold__debug *d, bool to_file)
+{
+    bool any = false;
+    for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;) {
+        freehold__debug_damage damage = freehold__debug_look(r);
+        if (!damage.any)
+            continue;
+        freehold__debug_block block = freehold__debug_read(d, r);
+        freehold__text text = freehold__report_begin("exit", (void *)block.start);
+        freehold__debug_add_damage(&text, &block, damage);
+        write_line(text.bytes, to_file);
+        any = true;
+    }
+    return any;
+}
+
+static void count_all(leaks *l, const freehold__debug *d, const void *stack)
+{
+    l->reach = freehold__reach_begin(d, stack);
+    freehold_heap_init(&l->memory);
+    freehold__table_init(&l->places, &l->memory.base, sizeof(place), SIZE_MAX / 4);
+    for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;) {
+        freehold__debug_block block = freehold__debug_read(d, r);
+        count_block(l, &block);
+    }
+}
+
+/* In a frame below that of the caller, which has the registers: they may be all that holds a block. */
+__attribute__((noinline)) static void report(freehold_debug *debug)
+{
+    static leaks l; /* not on the stack: it leads to records */
+    freehold__debug *d = freehold__debug_state(debug);
+    freehold_trim(&debug->base);
+    freehold_trim(&debug->own.base);
+    freehold__lock_take(&d->lock);
+    count_all(&l, d, __builtin_frame_address(0));
+    bool to_file = path[0] != '\0' && write_head();
+    bool found = write_overflows(d, to_file);
+    if (to_file || found || l.lost.blocks != 0) {
+        write_places(&l, to_file);
+        write_total(&l, to_file);
+    }
+    freehold__reach_end(l.reach);
+    freehold__lock_drop(&d->lock);
+    freehold_heap_deinit(&l.memory);
+}
+
+void freehold__check_report_end(freehold_debug *debug)
+{
+    int saved = errno;
+    __builtin_unwind_init();
+    report(debug);
+    errno = saved;
+    __asm__ volatile(
+        "" ::
+            : "memory"); /* no jump instead of the call: this frame has the registers */
+}

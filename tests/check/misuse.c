@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* misuse CASE: does one thing wrong, or none. For freehold run --check (test_check.py), which is to
+ * tell the functions and the lines that are named here. */
+#define _GNU_SOURCE 1
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct node {
+    struct node *next;
+    char data[56];
+};
+
+char *make(size_t bytes)
+{
+    return malloc(bytes); /* MAKE */
+}
+
+void drop(void *block)
+{
+    free(block); /* DROP */
+}
+
+/* Overwrites what calls have left on the stack: a pointer there is one that can be followed. */
+void scrub(void)
+{
+    volatile char garbage[16384];
+    memset((char *)garbage, 0, sizeof garbage);
+}
+
+/* Where a pointer may be kept. */
+static void *global;
+static _Thread_local void *of_thread;
+
+static struct node *list(int count)
+{
+    struct node *first = NULL;
+    for (int i = 0; i < count; i++) {
+        struct node *one = (struct node *)make(sizeof *one);
+        one->next = first;
+        first = one;
+    }
+    return first;
+}
+
+void lose(void)
+{
+    for (int i = 0; i < 3; i++)
+        memset(make(1000), 1, 1000);       /* LOSE */
+    void *moved = realloc(make(50), 5000); /* GROW */
+    memset(moved, 1, 5000);
+    calloc(7, 10); /* ZEROED */
+}
+
+void lose_list(void)
+{
+    struct node *first = list(4); /* LIST */
+    first = NULL;
+}
+
+/* As many as need large records, at addresses that are on record as freed as well. */
+void lose_many(void)
+{
+    static char *each[20000]; /* what is here is cleared again */
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 20000; i++) {
+            if (round == 1)
+                drop(each[i]);
+            each[i] = make(24);
+        }
+    memset(each, 0, sizeof each);
+}
+
+/* The only pointer to it is in a block that was freed. */
+void lose_behind(void)
+{
+    void **holder = (void **)make(20000);
+    holder[1200] = make(333);
+    drop(holder);
+}
+
+/* What a finished call has left on the stack is no pointer. */
+void lose_deep(void)
+{
+    void *volatile room[30000];
+    room[100] = make(222);
+}
+
+/* Nothing here is lost. */
+static void keep(void)
+{
+    global = list(5);
+    of_thread = make(30);
+    void **outside =
+        mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    outside[1000] = make(40) + 8; /* into it */
+    make(0);                      /* it is lost, and has no bytes */
+    void **large = (void **)make(1 << 20);
+    large[100000] = make(60);
+    outside[2000] = large;
+}
+
+static void *wait_for_ever(void *unused)
+{
+    void *volatile mine = make(70);
+    *(void *volatile *)&global = &mine; /* let main know */
+    for (;;)
+        pause();
+    return mine;
+}
+
+static void keep_in_thread(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, wait_for_ever, NULL);
+    while (*(void *volatile *)&global == NULL)
+        usleep(1000);
+}
+
+static void in_child(void)
+{
+    if (fork() == 0) {
+        lose_list();
+        scrub();
+        exit(0);
+    }
+    wait(NULL);
+}
+
+static void in_handler(int number)
+{
+    char *block = make(100);
+    drop(block);
+    drop(block);
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    char *block = make(100), *other;
+#define CASE(text, statement)                                                                      \
+    if (strcmp(name, text) == 0) {                                                                 \
+        statement;                                                                                 \
+    }
+    CASE("double", drop(block); drop(block)) /* MAIN */
+    CASE("overflow", block[100] = 'A'; block[101] = 'B'; drop(block))
+    CASE("underflow", block[-1] = 'A'; drop(block))
+    CASE("overflow-realloc", block[100] = 'A'; block = realloc(block, 200)) /* REALLOC */
+    CASE("overflow-live", global = block; block[103] = 'A'; block = NULL)
+    CASE("interior", drop(block + 16))
+    CASE("misaligned", drop(block + 1))
+    CASE("foreign", drop(&block))
+    CASE("after-free", drop(block); block = realloc(block, 200))
+    CASE("into-freed", drop(block); drop(block + 16))
+    CASE("usable", drop(block); malloc_usable_size(block))
+    CASE("handler", signal(SIGUSR1, in_handler); raise(SIGUSR1))
+    CASE("lose", lose())
+    CASE("lose-list", lose_list())
+    CASE("lose-many", lose_many())
+    CASE("lose-behind", lose_behind())
+    CASE("lose-deep", lose_deep())
+    CASE("keep", keep())
+    CASE("thread", keep_in_thread())
+    CASE("child", in_child())
+    CASE("signal", raise(SIGKILL))
+    CASE("quick", _exit(7))
+    CASE("status", exit(7))
+    CASE("close", for (int i = 3; i < 100; i++) close(i); lose_list())
+    CASE("chdir", chdir("/"); lose_list())
+    if (block != NULL && strncmp(name, "overflow", 8) != 0)
+        drop(block);
+    block = NULL;
+    scrub();
+    return 0;
+}

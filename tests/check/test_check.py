@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""freehold run --check (F26, T20): what it says of each misuse and leak, to the letter, and that programs go on.
+
+Usage: test_check.py FREEHOLD LIBRARY MISUSE BUSY DELETES WITH-NAMES [unittest arguments]
+
+Addresses are replaced by POINTER; a line is named by the comment that the source has there, or by the function alone.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+FREEHOLD, LIBRARY, MISUSE, BUSY, DELETES = (os.path.realpath(path) for path in sys.argv[1:6])
+WITH_NAMES = sys.argv[6] == "1"
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = (HERE / "misuse.c").read_text().splitlines()
+MARKS = {mark.group(1): number for number, line in enumerate(SOURCE, 1)
+         if (mark := re.search(r"/\* ([A-Z]+) \*/", line))}
+CASES = {case.group(1): number for number, line in enumerate(SOURCE, 1)
+         if (case := re.search(r'CASE\("([a-z-]+)"', line))}
+# The last line of main that a block is freed in.
+CASES["end"] = next(number for number, line in enumerate(SOURCE, 1) if line == "        drop(block);")
+FIRST = next(number for number, line in enumerate(SOURCE, 1) if "*block = make(100), *other" in line)
+
+
+def run(*arguments, **changes):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LD_", "FREEHOLD_"))}
+    return subprocess.run([FREEHOLD, "run", *arguments], capture_output=True, text=True, timeout=120,
+                          stdin=subprocess.DEVNULL, env={**environment, **changes})
+
+
+def plain(text):
+    text = re.sub(r"\((0x[0-9a-f]+)\)", "(POINTER)", text)
+    text = re.sub(r"the block 0x[0-9a-f]+", "the block POINTER", text)
+    return re.sub(r"process \d+", "process N", text)
+
+
+def at(name, line, file="misuse.c"):
+    return f"    {name} ({file}:{MARKS.get(line) or CASES.get(line) or line})\n"
+
+
+MADE = at("make", "MAKE") + at("main", FIRST)
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        if not WITH_NAMES:
+            self.skipTest("built without elfutils")
+
+    def check(self, name, wanted, status=None, *options, program=MISUSE):
+        result = run("--check", *options, "--", program, name)
+        self.assertEqual(plain(result.stderr), wanted)
+        if status is not None:
+            self.assertEqual(result.returncode, status)
+        return result
+
+
+class Misuse(Case):
+    def test_double_free(self):
+        self.check("double", "freehold: free(POINTER): double free: the block of 100 bytes, allocated at\n" + MADE +
+                   "  freed at\n" + at("drop", "DROP") + at("main", "double") +
+                   "  freed again at\n" + at("drop", "DROP") + at("main", "double"), 134)
+
+    def test_overflow(self):
+        self.check("overflow", "freehold: free(POINTER): overflow: offset 100 of the block of 100 bytes was written, "
+                   "bytes 41 42; allocated at\n" + MADE, 134)
+        self.check("underflow", "freehold: free(POINTER): underflow: offset -1 of the block of 100 bytes was written, "
+                   "bytes 41; allocated at\n" + MADE, 134)
+        self.check("overflow-realloc", "freehold: realloc(POINTER): overflow: offset 100 of the block of 100 bytes "
+                   "was written, bytes 41; allocated at\n" + MADE, 134)
+
+    def test_overflow_of_a_block_that_is_never_freed(self):
+        self.check("overflow-live", "freehold: exit(POINTER): overflow: offset 103 of the block of 100 bytes was "
+                   "written, bytes 41; allocated at\n" + MADE, 0)
+
+    def test_pointers_into_blocks(self):
+        for case, kind, offset in (("interior", "interior", 16), ("misaligned", "misaligned", 1)):
+            self.check(case, f"freehold: free(POINTER): {kind} pointer: {offset} bytes into the block POINTER of 100 "
+                       "bytes, allocated at\n" + MADE, 134)
+        self.check("foreign", "freehold: free(POINTER): foreign pointer: not from this allocator\n", 134)
+
+    def test_use_after_free(self):
+        freed = "  freed at\n" + at("drop", "DROP")
+        self.check("after-free", "freehold: realloc(POINTER): double free: the block of 100 bytes, allocated at\n" +
+                   MADE + freed + at("main", "after-free") + "  freed again at\n" + at("main", "after-free"), 134)
+        self.check("into-freed", "freehold: free(POINTER): invalid pointer: 16 bytes into the block POINTER of 100 "
+                   "bytes, allocated at\n" + MADE + freed + at("main", "into-freed") + "  used at\n" +
+                   at("drop", "DROP") + at("main", "into-freed"), 134)
+        self.check("usable", "freehold: malloc_usable_size(POINTER): double free: the block of 100 bytes, allocated "
+                   "at\n" + MADE + freed + at("main", "usable") + "  freed again at\n" + at("main", "usable"), 134)
+
+    def test_in_a_signal_handler(self):
+        text = self.check_handler()
+        self.assertIn("  freed again at\n" + at("drop", "DROP") + "    in_handler (misuse.c:", text)
+        self.assertIn("    main (misuse.c:%d)\n" % CASES["handler"], text)
+
+    def check_handler(self):
+        result = run("--check", "--", MISUSE, "handler")
+        self.assertEqual(result.returncode, 134)
+        return plain(result.stderr)
+
+    def test_delete(self):
+        text = run("--check", "--", DELETES, "size").stderr
+        self.assertRegex(text, r"^freehold: operator delete\(0x[0-9a-f]+\): size mismatch: given 32, but the block has "
+                         r"64 bytes, allocated at\n    derived\* place::make<derived>\(\) \(deletes.cpp:\d+\)\n"
+                         r"    main \(deletes.cpp:\d+\)\n$")
+        text = run("--check", "--", DELETES, "aligned").stderr
+        self.assertRegex(text, r"^freehold: operator delete\(0x[0-9a-f]+\): alignment mismatch: not a multiple of 4096, "
+                         r"allocated at\n    main \(deletes.cpp:\d+\)\n$")
+        text = run("--check", "--", DELETES, "twice").stderr
+        self.assertRegex(text, r"^freehold: operator delete\[\]\(0x[0-9a-f]+\): double free: the block of 40 bytes, "
+                         r"allocated at\n    main \(deletes.cpp:\d+\)\n  freed at\n    main \(deletes.cpp:\d+\)\n"
+                         r"  freed again at\n    main \(deletes.cpp:\d+\)\n$")
+
+
+class Leaks(Case):
+    NOTHING = "freehold: no misuse, and nothing was lost\n"
+
+    def test_nothing(self):
+        self.check("", self.NOTHING, 0)
+        self.check("", self.NOTHING, 0, "--all")  # a library of it frees behind the program's end
+
+    def test_by_place_the_largest_first(self):
+        places = [("5000 bytes in 1 block", at("lose", "GROW")),
+                  ("3000 bytes in 3 blocks", at("make", "MAKE") + at("lose", "LOSE")),
+                  ("70 bytes in 1 block", at("lose", "ZEROED"))]
+        lines = [f"freehold: lost: {what}, allocated at\n{stack}" + at("main", "lose") for what, stack in places]
+        total = "freehold: 8070 bytes in 5 blocks lost, 0 bytes in 0 blocks still reachable\n"
+        self.check("lose", "".join(lines) + total, 0)
+        self.check("lose", "".join(lines[:2]) + "freehold: and from 1 other place\n" + total, 42,
+                   "--leaks", "2", "--error-exit", "42")
+
+    def test_what_can_be_reached_is_not_lost(self):
+        result = run("--check", "--", MISUSE, "keep")
+        self.assertEqual(plain(result.stderr), "freehold: lost: 0 bytes in 1 block, allocated at\n" +
+                         at("make", "MAKE") + at("keep", next(n for n, line in enumerate(SOURCE, 1)
+                                                              if "    make(0);" in line)) + at("main", "keep") +
+                         "freehold: 0 bytes in 1 block lost, 1049026 bytes in 9 blocks still reachable\n")
+        text = run("--check", "--all", "--", MISUSE, "keep").stderr
+        self.assertIn("freehold: still reachable: 1048576 bytes in 1 block, allocated at\n", text)
+        self.assertIn("freehold: still reachable: 320 bytes in 5 blocks, allocated at\n", text)
+
+    def test_a_list_is_lost_as_a_whole(self):
+        text = run("--check", "--", MISUSE, "lose-list").stderr
+        self.assertIn("freehold: lost: 256 bytes in 4 blocks, allocated at\n", text)
+        self.assertIn("    lose_list (misuse.c:%d)\n" % MARKS["LIST"], text)
+
+    def test_what_only_the_records_or_freed_memory_hold_is_lost(self):
+        text = run("--check", "--", MISUSE, "lose-many").stderr
+        self.assertIn("freehold: lost: 480000 bytes in 20000 blocks, allocated at\n", text)
+        text = run("--check", "--", MISUSE, "lose-behind").stderr
+        self.assertIn("freehold: lost: 333 bytes in 1 block, allocated at\n", text)
+
+        text = run("--check", "--", MISUSE, "lose-deep").stderr
+        self.assertIn("freehold: lost: 222 bytes in 1 block, allocated at\n", text)
+
+    def test_what_another_thread_holds_is_not_lost(self):
+        result = run("--check", "--error-exit", "9", "--", MISUSE, "thread")
+        self.assertEqual((plain(result.stderr), result.returncode), (self.NOTHING, 0))
+
+    def test_children_are_named(self):
+        result = run("--check", "--error-exit", "9", "--", MISUSE, "child")
+        self.assertRegex(plain(result.stderr), r"^freehold: in process N check_misuse\nfreehold: lost: 256 bytes in 4 ")
+        self.assertEqual(result.returncode, 9)
+
+    def test_destructors_come_before_it(self):
+        result = run("--check", "--", DELETES)
+        self.assertEqual((result.stdout, result.stderr), ("100\n", self.NOTHING))
+        text = run("--check", "--", DELETES, "lose").stderr
+        self.assertRegex(text, r"^freehold: lost: 16 bytes in 2 blocks, allocated at\n    long\* place::make<long>\(\) ")
+
+    def test_programs_that_close_files_or_go_elsewhere(self):
+        for case in ("close", "chdir"):
+            self.assertIn("freehold: lost: 256 bytes in 4 blocks, allocated at\n",
+                          run("--check", "--", MISUSE, case).stderr)
+
+
+class Ends(Case):
+    def test_status_and_what_is_not_known(self):
+        unknown = "freehold: the program did not end by exit, or could not be checked: what was not freed is not known\n"
+        self.check("quick", unknown, 7)
+        self.check("signal", "freehold: ended by signal 9: what was not freed is not known\n", 137)
+        self.assertEqual(run("--check", "--", MISUSE, "status").returncode, 7)
+        self.assertEqual(run("--check", "--", "no-such-program").returncode, 127)
+
+    def test_command_line(self):
+        for arguments, message in (
+                (["--leaks", "3", "ls"], "run: --leaks is for --check"),
+                (["--all", "ls"], "run: --all is for --check"),
+                (["--error-exit", "3", "ls"], "run: --error-exit is for --check"),
+                (["--check", "--compare", "ls"], "run: --check and --compare do not go together"),
+                (["--check", "--error-exit", "0", "ls"], "--error-exit: '0' is not a number from 1 to 255"),
+                (["--check", "--leaks", "x", "ls"], "--leaks: 'x' is not a number from 0 to 1000000")):
+            result = run(*arguments)
+            self.assertEqual((result.returncode, result.stderr), (125, f"freehold: {message}\n"))
+
+    def test_nothing_is_left_behind(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run("--check", "--", MISUSE, "lose", TMPDIR=folder)
+            self.assertEqual(os.listdir(folder), [])
+
+    def test_without_the_command(self):
+        environment = {**os.environ, "LD_PRELOAD": LIBRARY}
+        result = subprocess.run([MISUSE, "lose"], capture_output=True, text=True, env=environment)
+        self.assertRegex(result.stderr, r"(?s)^freehold: lost: 5000 bytes in 1 block, allocated at check_misuse\+0x"
+                         r"[0-9a-f]+ check_misuse\+0x.*\n.*8070 bytes in 5 blocks lost, 0 bytes in 0 blocks still")
+        environment["FREEHOLD_CHECK_REPORT"] = "/no/such/folder/%p"
+        result = subprocess.run([MISUSE, "double"], capture_output=True, text=True, env=environment)
+        self.assertRegex(result.stderr, r"^freehold: free\(0x[0-9a-f]+\): double free: the block of 100 bytes")
+        self.assertEqual(result.returncode, -6)
+
+
+class Programs(unittest.TestCase):
+    """Real ones run to the end, with the right output."""
+
+    def program(self, output, *command):
+        if not shutil.which(command[0]) and not os.path.exists(command[0]):
+            self.skipTest(f"no {command[0]}")
+        result = run("--check", "--", *command)
+        self.assertEqual((result.stdout, result.returncode), (output, 0), result.stderr)
+        self.assertNotRegex(result.stderr, r"freehold: \w+\(0x")
+        self.assertNotIn("not known", result.stderr)
+        return result.stderr
+
+    def test_python(self):
+        self.program("4950 abc\n", "/usr/bin/python3", "-c", "import json, re, threading; "
+                     "t = threading.Thread(target=lambda: json.loads('[1, 2]' )); t.start(); t.join(); "
+                     "print(sum(range(100)), re.sub('x', '', 'axbxc'))")
+
+    def test_sqlite(self):
+        text = self.program("1000|499500\n", "sqlite3", ":memory:", "create table t(x); with recursive n(i) as (select 0 "
+                            "union all select i + 1 from n where i < 999) insert into t select i from n; "
+                            "select count(*), sum(x) from t;")
+        self.assertNotIn("lost:", text)
+
+    def test_perl(self):
+        self.program("9\n", "perl", "-e", 'my %h = map { $_ => 1 } split //, "characters"; '
+                     'print scalar(keys %h) + 2, "\\n"')
+
+    def test_git(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.program(f"Initialized empty Git repository in {os.path.realpath(folder)}/.git/\n", "git", "init", "-b",
+                         "main", folder)
+
+    def test_threads_and_forks(self):
+        result = run("--check", "--", BUSY)
+        self.assertEqual((result.stdout, result.returncode), ("busy\n", 0), result.stderr)
+        self.assertNotRegex(result.stderr, r"freehold: \w+\(0x")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[7:])

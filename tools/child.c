@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* A program that the command waits for: signals are passed on to it meanwhile. */
+#include "command.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The running program, for the signal handler, and the signal that asked us to end. */
+static volatile pid_t running;
+static volatile sig_atomic_t asked;
+
+static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+enum { PASSED_ON = sizeof(passed_on) / sizeof(*passed_on) };
+
+/* A signal from the terminal reaches the program by itself: only what was sent to us alone is
+ * passed on. */
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    int saved = errno;
+    if (info->si_code != SI_KERNEL && running > 0)
+        kill(running, number);
+    if (number != SIGUSR1 && number != SIGUSR2)
+        asked = number;
+    errno = saved;
+}
+
+/* What was ignored when we started (nohup) stays ignored, by us and by the program. */
+void catch_signals(void)
+{
+    for (int i = 0; i < PASSED_ON; i++) {
+        struct sigaction old,
+            action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
+        sigemptyset(&action.sa_mask);
+        if (sigaction(passed_on[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(passed_on[i], &action, NULL);
+    }
+}
+
+static void block_signals(sigset_t *old)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < PASSED_ON; i++)
+        sigaddset(&set, passed_on[i]);
+    sigprocmask(SIG_BLOCK, &set, old);
+}
+
+int asked_to_end(void)
+{
+    return asked;
+}
+
+/* The handlers are gone with exec, but must not run before it. */
+static void forget_signals(const sigset_t *mask)
+{
+    for (int i = 0; i < PASSED_ON; i++) {
+        struct sigaction action;
+        if (sigaction(passed_on[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            signal(passed_on[i], SIG_DFL);
+    }
+    sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
+struct child run_child(void (*become)(const void *), const void *argument, struct rusage *usage)
+{
+    sigset_t mask;
+    block_signals(&mask);
+    pid_t pid = fork();
+    if (pid < 0)
+        fail("fork: %s", strerror(errno));
+    if (pid == 0) {
+        forget_signals(&mask);
+        become(argument);
+    }
+    running = pid;
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+
+    int status;
+    while (wait4(pid, &status, 0, usage) < 0) {
+        if (errno != EINTR)
+            fail("wait: %s", strerror(errno));
+    }
+    running = 0;
+    return (struct child){
+        pid, WIFSIGNALED(status) ? STATUS_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status)};
+}
