@@ -5,7 +5,7 @@
  * begins and read before it ends, as programs do. Built with PLAIN it has malloc alone, for
  * AddressSanitizer.
  *
- *   debug malloc|heap|debug|debug-no-stacks|debug-pages COUNT
+ *   debug malloc|heap|trace|trace-8|debug|debug-no-stacks|debug-pages COUNT
  *
  * Prints processor time in ns for one replacement.
  */
@@ -62,11 +62,19 @@ static void with_malloc(uint64_t count)
 #ifndef PLAIN
 static freehold_heap heap;
 static freehold_debug debug;
+static freehold_trace trace;
 
 static void with_heap(uint64_t count)
 {
     for (uint64_t k = 0; k < count; k++) {
         REPLACE(freehold_alloc(&heap, bytes), freehold_free(&heap, block));
+    }
+}
+
+static void with_trace(uint64_t count)
+{
+    for (uint64_t k = 0; k < count; k++) {
+        REPLACE(freehold_alloc(&trace, bytes), freehold_free(&trace, block));
     }
 }
 
@@ -82,7 +90,7 @@ int main(int argc, char **argv)
 {
     void (*run)(uint64_t) = with_malloc;
     if (argc != 3) {
-        bench_die("debug malloc|heap|debug|debug-no-stacks|debug-pages COUNT");
+        bench_die("debug malloc|heap|trace|trace-8|debug|debug-no-stacks|debug-pages COUNT");
     }
 #ifndef PLAIN
     freehold_debug_options options = {
@@ -91,8 +99,12 @@ int main(int argc, char **argv)
     };
     freehold_heap_init(&heap);
     freehold_debug_init(&debug, &heap.base, NULL, &options);
+    freehold_trace_options trace_options = {.frames = strcmp(argv[1], "trace-8") == 0 ? 8 : 1};
+    freehold_trace_init(&trace, &heap.base, NULL, &trace_options);
     if (strcmp(argv[1], "heap") == 0) {
         run = with_heap;
+    } else if (strncmp(argv[1], "trace", 5) == 0) {
+        run = with_trace;
     } else if (strncmp(argv[1], "debug", 5) == 0) {
         run = with_debug;
     }
@@ -107,6 +119,7 @@ int main(int argc, char **argv)
     }
 #ifndef PLAIN
     freehold_debug_deinit(&debug);
+    freehold_trace_deinit(&trace);
     freehold_heap_deinit(&heap);
 #endif
     return 0;

@@ -38,9 +38,12 @@
  * Failure      As the parent's; and NULL when there is no room to record the block.
  * Threads      As the parent: the records have a lock. With `one_thread`, only the one that
  *              initialised it; calls of another are fatal.
- * Cost         The parent's, some microseconds for the stacks, and the bytes of the canaries. With
- *              pages several system calls. freehold_base and freehold_owns are linear in the live
- *              blocks for pointers that are not the start of one.
+ * Cost         The parent's, and 50 to 90 ns a call; 65 to 80 ns for a stack of 8 frames on x86-64, and
+ *              more than a microsecond where the compiler's unwinder has to walk (port/unwind.c).
+ *              Memory: the canaries, and for each live block 40 bytes and 8 for each frame, in a table
+ *              that is between three eighths and three quarters full. With pages several system
+ *              calls, about 20 us a block. freehold_base and freehold_owns are linear in the live
+ *              blocks for pointers that are not the start of one. (Measured by bench/debug.py.)
  * Source       The debugging allocator of MisraStdC. Pages that are never used again are Electric
  *              Fence's (Perens).
  */
