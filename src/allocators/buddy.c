@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "allocators/cpus.h"
 #include "allocators/front.h"
 #include "base/corrupt.h"
 #include "pages/frames.h"
@@ -151,7 +152,7 @@ static void refill(state *s, cache *c)
 
 static uintptr_t take_cached(state *s, size_t bytes)
 {
-    unsigned cpu = s->cpus.enter();
+    unsigned cpu = call_user_enter(&s->cpus);
     freehold__assert(cpu < s->cpus.count);
     cache *c = cache_of(s, cpu);
     uintptr_t address = 0;
@@ -166,7 +167,7 @@ static uintptr_t take_cached(state *s, size_t bytes)
         c->requested += bytes;
     }
     freehold__lock_drop(&c->lock);
-    s->cpus.leave(cpu);
+    call_user_leave(&s->cpus, cpu);
     return address;
 }
 
@@ -310,7 +311,7 @@ static freehold__frame_place find(state *s, const void *block, const char *funct
 /* False: another caller has just freed it. */
 static bool put_cached(state *s, freehold__frame_place place)
 {
-    unsigned cpu = s->cpus.enter();
+    unsigned cpu = call_user_enter(&s->cpus);
     freehold__assert(cpu < s->cpus.count);
     cache *c = cache_of(s, cpu);
     freehold__lock_take(&c->lock);
@@ -323,7 +324,7 @@ static bool put_cached(state *s, freehold__frame_place place)
         c->frees++;
     }
     freehold__lock_drop(&c->lock);
-    s->cpus.leave(cpu);
+    call_user_leave(&s->cpus, cpu);
     return was_taken;
 }
 
@@ -599,13 +600,19 @@ static void *refuse(freehold_buddy *buddy, freehold_error error, const char *fun
     return freehold__front_refuse(front, error, function);
 }
 
+__attribute__((noinline)) static bool call_user_reclaim(freehold_buddy *buddy, size_t bytes)
+{
+    const freehold_policy *policy = buddy->base.policy;
+    return policy->reclaim(policy->context, &buddy->base, bytes);
+}
+
 /* As freehold__front_retry, for a request that the table has no operation for. */
 static uintptr_t retry(freehold_buddy *buddy, freehold__frame_request request, size_t bytes)
 {
     const freehold_policy *policy = buddy->base.policy;
     uintptr_t address = 0;
     for (unsigned left = policy != NULL ? policy->retries : 0; left > 0 && address == 0; left--) {
-        if (policy->reclaim != NULL && !policy->reclaim(policy->context, &buddy->base, bytes))
+        if (policy->reclaim != NULL && !call_user_reclaim(buddy, bytes))
             break;
         address = take_pages(state_of(&buddy->base), request, bytes);
     }

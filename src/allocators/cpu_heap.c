@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "allocators/cpus.h"
 #include "allocators/blocks.h"
 #include "allocators/front.h"
 
@@ -49,7 +50,7 @@ typedef struct here {
 
 static inline here enter(state *s)
 {
-    unsigned cpu = s->cpus.enter();
+    unsigned cpu = call_user_enter(&s->cpus);
     freehold__assert(cpu < s->cpus.count);
     cpu_lane *mine = (cpu_lane *)(void *)s->lanes[cpu].state;
     return (here){cpu, mine, atomic_load_explicit(&mine->lane, memory_order_relaxed)};
@@ -57,7 +58,7 @@ static inline here enter(state *s)
 
 static inline void leave(state *s, here h)
 {
-    s->cpus.leave(h.cpu);
+    call_user_leave(&s->cpus, h.cpu);
 }
 
 static freehold__cold freehold__lane *first_lane(state *s, here h)
