@@ -163,7 +163,7 @@ struct freehold_allocator {
     uint32_t error;                /* freehold_error of the last refusal */
     uint32_t changed;              /* since freehold_validate last found nothing wrong */
     uintptr_t reserved[3];         /* 0 */
-};
+} FREEHOLD__ALIGNED_8; /* what follows it in a type has 64-bit atomics, also where words have 32 bits */
 
 /* Eight characters that no other type has: the library's own begin with "fh". */
 #define FREEHOLD_MAGIC(a, b, c, d, e, f, g, h)                                                     \

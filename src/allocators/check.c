@@ -58,7 +58,7 @@ static void check_slab(void *context, uintptr_t base, void *descriptor)
     unsigned slot;
     if (t->wrong != NULL)
         return;
-    if (slab->base != base || !is_slab(t->heap, slab) || !is_lane(t->heap, owner_of(slab))) {
+    if (!is_slab(t->heap, slab) || slab->base != base || !is_lane(t->heap, owner_of(slab))) {
         t->wrong = freehold__corrupt(
             "heap: a span has no owner, another heap's, or is not where its slab says",
             (void *)base);

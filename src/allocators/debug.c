@@ -27,7 +27,7 @@ typedef freehold__debug_freed freed_block;
 typedef freehold__debug_found found;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__DEBUG_WORDS &&
-                   _Alignof(state) <= _Alignof(uint64_t),
+                   _Alignof(state) <= _Alignof(freehold_allocator),
     "the state of a debugging allocator must fit its public structure");
 _Static_assert(FREEHOLD_DEBUG_FRAMES == FREEHOLD__STACK_MOST, "the most frames are one number");
 

@@ -21,7 +21,7 @@ typedef struct state {
 } state;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__HEAP_WORDS &&
-                   _Alignof(state) <= _Alignof(uint64_t),
+                   _Alignof(state) <= _Alignof(freehold_allocator),
     "the state of a heap must fit its public structure");
 
 static state *state_of(freehold_allocator *self)

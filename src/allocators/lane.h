@@ -126,7 +126,7 @@ static inline void *freehold__bin_take(freehold__bin *bin, freehold__slab_word *
     /* Without a branch: it would be irregular, and cost the caller's branch history. */
     freehold__slab_word *next = word->next;
     bin->cur = rest == 0 ? next : word;
-    return (void *)(word->base + freehold__lowest_bit(bits) * bin->size);
+    return (void *)(word->base + (uintptr_t)freehold__lowest_bit(bits) * (uintptr_t)bin->size);
 }
 
 /* Takes a slot, or NULL when the bin must be refilled. */

@@ -49,7 +49,7 @@ typedef struct state {
 } state;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__OBJECT_CACHE_WORDS &&
-                   _Alignof(state) <= _Alignof(uint64_t),
+                   _Alignof(state) <= _Alignof(freehold_allocator),
     "the state of an object cache must fit its public structure");
 
 static state *state_of(freehold_allocator *self)

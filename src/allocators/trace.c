@@ -41,7 +41,7 @@ typedef struct state {
 } state;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__TRACE_WORDS &&
-                   _Alignof(state) <= _Alignof(uint64_t),
+                   _Alignof(state) <= _Alignof(freehold_allocator),
     "the state of a trace must fit its public structure");
 
 static const freehold_operations operations;

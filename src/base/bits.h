@@ -78,6 +78,31 @@ static inline uint64_t freehold__low_bits(unsigned n)
     return n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
 }
 
+/* The product of two numbers, whole. */
+typedef struct freehold__wide {
+    uint64_t high, low;
+} freehold__wide;
+
+/* Where one of them has 32 bits, no sum of the partial products overflows. */
+static inline freehold__wide freehold__multiply_short(uint32_t a, uint64_t b)
+{
+    uint64_t low = (uint64_t)a * (uint32_t)b;
+    uint64_t high = (uint64_t)a * (b >> 32) + (low >> 32);
+    return (freehold__wide){high >> 32, high << 32 | (uint32_t)low};
+}
+
+static inline freehold__wide freehold__multiply(uintptr_t a, uint64_t b)
+{
+#if defined(__SIZEOF_INT128__)
+    __extension__ typedef unsigned __int128 wide;
+    wide product = (wide)a * b;
+    return (freehold__wide){(uint64_t)(product >> 64), (uint64_t)product};
+#else
+    _Static_assert(sizeof a == sizeof(uint32_t), "64-bit processors have a 128-bit type");
+    return freehold__multiply_short(a, b);
+#endif
+}
+
 static inline bool freehold__is_power_of_two(size_t v)
 {
     return v != 0 && (v & (v - 1)) == 0;

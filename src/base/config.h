@@ -45,7 +45,11 @@ _Static_assert((FREEHOLD_PAGE_BYTES & (FREEHOLD_PAGE_BYTES - 1)) == 0 && FREEHOL
 
 #else
 
+#if UINTPTR_MAX > UINT32_MAX
 #define FREEHOLD_SECTION_SHIFT 25
+#else
+#define FREEHOLD_SECTION_SHIFT 22 /* every heap has its own: 32 MiB are hard to come by in 4 GiB */
+#endif
 #define FREEHOLD__GUARD_BYTES  (64 * 1024) /* a multiple of every page size */
 #if UINTPTR_MAX == UINT32_MAX
 #define FREEHOLD_ADDRESS_BITS 32

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-static _Atomic bool started;
+static _Atomic unsigned started; /* a word: not every processor exchanges a byte */
 
 static void *purge_for_ever(void *unused)
 {

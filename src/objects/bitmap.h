@@ -17,7 +17,7 @@
 #include "base/assert.h"
 #include "base/bits.h"
 
-#define FREEHOLD__BITMAP_MAX ((uint64_t)1 << 48)
+#define FREEHOLD__BITMAP_MAX ((size_t)1 << (sizeof(size_t) == 8 ? 48 : 31))
 
 typedef struct freehold__bitmap {
     uint64_t *top, *leaf; /* the top level's word and the first word of level 0 */

@@ -3,8 +3,8 @@
 
 #include "base/assert.h"
 
-_Static_assert(sizeof(freehold__slab) == 448, "a slab fills its descriptor of 7 lines exactly");
-_Static_assert(sizeof(freehold__slab_word) == 32, "see freehold__slab_word_offset");
+_Static_assert(sizeof(freehold__slab) == (sizeof(void *) == 8 ? 448 : 384),
+    "a slab fills its descriptor of 7 lines exactly (6 where pointers have 32 bits)");
 
 freehold__slab_word freehold__no_word = {0, 0, 0, &freehold__no_word};
 

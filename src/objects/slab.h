@@ -149,11 +149,12 @@ static inline void freehold__slab_set_trigger(freehold__slab *slab, int32_t trig
     slab->trigger = trigger;
 }
 
-/* The word of a slot, as its offset among the words: slot / 64 times 32 bytes, in one shift and one
- * mask. */
+/* The word of a slot, as its offset among the words: slot / 64 times 32 bytes (24 where pointers have
+ * 32 bits), in one shift and one mask. */
 static inline size_t freehold__slab_word_offset(uint64_t slot)
 {
-    return slot / 2 & ~(size_t)31;
+    return sizeof(freehold__slab_word) == 32 ? slot / 2 & ~(size_t)31
+                                             : (size_t)slot / 64 * sizeof(freehold__slab_word);
 }
 
 /* Where in its slab an address is: the slot, and whether it is not the slot's first byte. */
@@ -164,9 +165,8 @@ typedef struct freehold__place {
 
 static inline freehold__place freehold__slab_place(const freehold__slab *slab, uintptr_t address)
 {
-    __extension__ typedef unsigned __int128 wide;
-    wide product = (wide)(address - slab->base) * slab->reciprocal;
-    return (freehold__place){(uint64_t)(product >> 64), (uint64_t)product >= slab->reciprocal};
+    freehold__wide product = freehold__multiply(address - slab->base, slab->reciprocal);
+    return (freehold__place){product.high, product.low >= slab->reciprocal};
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */

@@ -19,7 +19,7 @@
 
 #include "pages/section.h"
 
-/* The largest block is half a section: 2^11 granules, 16 MiB, when hosted. */
+/* The largest block is half a section: 2^11 granules, 16 MiB, when hosted with 64-bit addresses. */
 #define FREEHOLD__ORDERS    (FREEHOLD__SECTION_SHIFT - FREEHOLD__GRANULE_SHIFT)
 #define FREEHOLD__BLOCK_MAX (1u << (FREEHOLD__ORDERS - 1))
 

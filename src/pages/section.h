@@ -31,9 +31,12 @@
 #define FREEHOLD__SECTION          ((uintptr_t)1 << FREEHOLD__SECTION_SHIFT)
 #define FREEHOLD__SECTION_GRANULES (1u << (FREEHOLD__SECTION_SHIFT - FREEHOLD__GRANULE_SHIFT))
 #define FREEHOLD__GUARD            ((uintptr_t)FREEHOLD__GUARD_BYTES)
-#define FREEHOLD__USER_OFFSET      (FREEHOLD__SECTION / 16)
+/* The guards are as long in short sections. */
+#define FREEHOLD__USER_OFFSET                                                                      \
+    (FREEHOLD__SECTION_SHIFT < 25 && FREEHOLD__GUARD != 0 ? FREEHOLD__SECTION / 8                  \
+                                                          : FREEHOLD__SECTION / 16)
+#define FREEHOLD__DESCRIPTOR (sizeof(void *) == 8 ? 448u : 384u) /* bytes, a multiple of 64 */
 #define FREEHOLD__USER_GRANULE     ((unsigned)(FREEHOLD__USER_OFFSET >> FREEHOLD__GRANULE_SHIFT))
-#define FREEHOLD__DESCRIPTOR       448u /* bytes of a descriptor, a multiple of 64 */
 #define FREEHOLD__DESCRIPTOR_UNIT  64u  /* the page map counts in these */
 
 typedef enum freehold__granule_state {

@@ -18,9 +18,15 @@
 #include <unistd.h>
 #include <unwind.h>
 
+#if defined(__ARM_EABI_UNWINDER__)
+#define ADDRESS _Unwind_VRS_Get /* of a register: 32-bit Arm has no _Unwind_GetIP but a macro */
+#pragma weak _Unwind_VRS_Get
+#else
+#define ADDRESS _Unwind_GetIP
+#pragma weak _Unwind_GetIP
+#endif
 #pragma weak dl_iterate_phdr
 #pragma weak _Unwind_Backtrace
-#pragma weak _Unwind_GetIP
 #pragma weak _Unwind_GetRegionStart
 #pragma weak dlsym
 
@@ -122,7 +128,7 @@ bool freehold__port_file_of(const void *address, char *name, size_t room, uintpt
 
 typedef struct unwinder {
     _Unwind_Reason_Code (*walk)(_Unwind_Trace_Fn note, void *argument);
-    _Unwind_Ptr (*address)(struct _Unwind_Context *context);
+    __typeof__(&ADDRESS) address;
     _Unwind_Ptr (*start)(struct _Unwind_Context *context);
 } unwinder;
 
@@ -145,7 +151,7 @@ static unwinder load_unwinder(void)
     if (library == NULL)
         return u;
     find_function(library, "_Unwind_Backtrace", &u.walk);
-    find_function(library, "_Unwind_GetIP", &u.address);
+    find_function(library, FREEHOLD__TEXT(ADDRESS), &u.address);
     find_function(library, "_Unwind_GetRegionStart", &u.start);
     return u;
 }
@@ -154,8 +160,8 @@ static unwinder the_unwinder(void)
 {
     static unwinder loaded;
     static _Atomic int state; /* 0: not looked for; 1: being looked for; 2: found, or not */
-    if (_Unwind_Backtrace != NULL && _Unwind_GetIP != NULL && _Unwind_GetRegionStart != NULL)
-        return (unwinder){_Unwind_Backtrace, _Unwind_GetIP, _Unwind_GetRegionStart};
+    if (_Unwind_Backtrace != NULL && ADDRESS != NULL && _Unwind_GetRegionStart != NULL)
+        return (unwinder){_Unwind_Backtrace, ADDRESS, _Unwind_GetRegionStart};
     int none = 0;
     if (atomic_compare_exchange_strong(&state, &none, 1)) {
         loaded = load_unwinder();
@@ -172,10 +178,21 @@ typedef struct walk {
     unsigned count, most;
 } walk;
 
+static uintptr_t address_in(const unwinder *u, struct _Unwind_Context *context)
+{
+#if defined(__ARM_EABI_UNWINDER__)
+    uint32_t at = 0;
+    u->address(context, _UVRSC_CORE, 15, _UVRSD_UINT32, &at);
+    return at & ~(uint32_t)1; /* the lowest bit says Thumb */
+#else
+    return u->address(context);
+#endif
+}
+
 static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *argument)
 {
     walk *w = argument;
-    uintptr_t at = w->unwinder.address(context);
+    uintptr_t at = address_in(&w->unwinder, context);
     if (at == 0 || w->count == w->most)
         return _URC_END_OF_STACK;
     if (w->count == 0 && at != w->from)

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#define FREEHOLD__FAULT_WRAPPER 1
 #include "port/fault.h"
 #include "port/port.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fatal.h"
+
+size_t freehold__real_page_size(void);
 void *freehold__real_map(size_t bytes, size_t align);
 void freehold__real_unmap(void *base, size_t bytes);
 bool freehold__real_purge(void *base, size_t bytes);
@@ -35,9 +40,49 @@ static bool fails(void)
     return first_failing != 0 && call >= first_failing && call - first_failing < failing_count;
 }
 
+size_t freehold__port_page_size(void)
+{
+    static _Atomic size_t page;
+    if (page == 0) {
+        const char *wanted = getenv("FREEHOLD_TEST_PAGE_SIZE");
+        size_t size = wanted != NULL ? strtoul(wanted, NULL, 10) : 0,
+               real = freehold__real_page_size();
+        page = freehold__is_power_of_two(size) && size > real ? size : real;
+    }
+    return page;
+}
+
+/* What the kernel would refuse. */
+static void expect_pages(const void *base, size_t bytes)
+{
+    if (((uintptr_t)base | bytes) % freehold__port_page_size() != 0)
+        freehold__broken("a call of the port is not for whole pages");
+}
+
+static void *map(size_t bytes, size_t align)
+{
+    size_t page = freehold__port_page_size();
+    expect_pages(NULL, bytes);
+    return freehold__real_map(bytes, align > page ? align : page);
+}
+
+/* The system's own would move a mapping to a multiple of its own pages. */
+static void *remap(void *base, size_t old_bytes, size_t new_bytes)
+{
+    expect_pages(base, old_bytes | new_bytes);
+    if (freehold__port_page_size() == freehold__real_page_size())
+        return freehold__real_remap(base, old_bytes, new_bytes);
+    void *moved = map(new_bytes, 1);
+    if (moved != NULL) {
+        memcpy(moved, base, old_bytes < new_bytes ? old_bytes : new_bytes);
+        freehold__real_unmap(base, old_bytes);
+    }
+    return moved;
+}
+
 void *freehold__port_map(size_t bytes, size_t align)
 {
-    void *base = fails() ? NULL : freehold__real_map(bytes, align);
+    void *base = fails() ? NULL : map(bytes, align);
     if (base != NULL)
         mapped += bytes;
     return base;
@@ -45,29 +90,33 @@ void *freehold__port_map(size_t bytes, size_t align)
 
 void freehold__port_unmap(void *base, size_t bytes)
 {
+    expect_pages(base, bytes);
     freehold__real_unmap(base, bytes);
     mapped -= bytes;
 }
 
 bool freehold__port_purge(void *base, size_t bytes)
 {
+    expect_pages(base, bytes);
     return !fails() && freehold__real_purge(base, bytes);
 }
 
 void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes)
 {
-    void *moved = fails() ? NULL : freehold__real_remap(base, old_bytes, new_bytes);
+    void *moved = fails() ? NULL : remap(base, old_bytes, new_bytes);
     if (moved != NULL)
-        mapped += new_bytes - old_bytes;
+        mapped += (uint64_t)new_bytes - old_bytes;
     return moved;
 }
 
 bool freehold__port_guard(void *base, size_t bytes)
 {
+    expect_pages(base, bytes);
     return !fails() && freehold__real_guard(base, bytes);
 }
 
 bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection)
 {
+    expect_pages(base, bytes);
     return !fails() && freehold__real_protect(base, bytes, protection);
 }

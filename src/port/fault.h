@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The fault-injecting port, for tests: every call of the port that may fail is counted, and the
- * chosen one fails (T16). It wraps the real port, whose functions are renamed when FREEHOLD_FAULT
+ * chosen one fails (T16). Its pages may be larger than the system's. It wraps the real port, whose functions are renamed when FREEHOLD_FAULT
  * is 1.
  */
 #ifndef FREEHOLD_PORT_FAULT_H
@@ -12,13 +12,14 @@
 #ifndef FREEHOLD_FAULT
 #define FREEHOLD_FAULT 0
 #endif
-#if FREEHOLD_FAULT && !defined(FREEHOLD__FAULT_WRAPPER)
-#define freehold__port_map     freehold__real_map
-#define freehold__port_unmap   freehold__real_unmap
-#define freehold__port_purge   freehold__real_purge
-#define freehold__port_remap   freehold__real_remap
-#define freehold__port_guard   freehold__real_guard
-#define freehold__port_protect freehold__real_protect
+#if FREEHOLD_FAULT && defined(FREEHOLD__REAL_PORT)
+#define freehold__port_map       freehold__real_map
+#define freehold__port_unmap     freehold__real_unmap
+#define freehold__port_purge     freehold__real_purge
+#define freehold__port_remap     freehold__real_remap
+#define freehold__port_guard     freehold__real_guard
+#define freehold__port_protect   freehold__real_protect
+#define freehold__port_page_size freehold__real_page_size
 #endif
 
 /* The calls `first` to `first + count - 1` from now on fail; first is 1 for the next one, 0 for
@@ -27,6 +28,12 @@ void freehold__fault_set(uint64_t first, uint64_t count);
 
 /* Calls that could have failed since the last freehold__fault_set. */
 uint64_t freehold__fault_calls(void);
+
+/*
+ * The port can have larger pages than the system (F22): FREEHOLD_TEST_PAGE_SIZE in the environment says how
+ * large. Memory then comes at multiples of them, and whoever asks for something else than whole pages is
+ * stopped with a report.
+ */
 
 /* Bytes that are mapped now through this port: what a test compares to find a leak. */
 uint64_t freehold__fault_mapped(void);

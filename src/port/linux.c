@@ -10,6 +10,7 @@
 #define FREEHOLD_FAULT 0
 #endif
 #if FREEHOLD_FAULT
+#define FREEHOLD__REAL_PORT 1
 #include "port/fault.h" /* this file then defines the functions under the injector's names */
 #endif
 #include "port/port.h"
@@ -25,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/corrupt.h"
 #include "base/fatal.h"
 
@@ -79,8 +81,17 @@ static void *map_aligned(size_t bytes, size_t align)
     return (void *)first;
 }
 
+/* With 32 bits the system might find it, but the difference of two pointers into it would overflow. (With
+ * 64 the compiler sees that nothing is to be tested.) */
+static bool more_than_half(size_t bytes)
+{
+    return sizeof bytes == sizeof(uint32_t) && bytes > PTRDIFF_MAX;
+}
+
 void *freehold__port_map(size_t bytes, size_t align)
 {
+    if (more_than_half(bytes) || more_than_half(align))
+        return NULL;
     int saved = errno;
     void *base =
         align <= freehold__port_page_size() ? map_anywhere(NULL, bytes) : map_aligned(bytes, align);
@@ -107,6 +118,8 @@ bool freehold__port_purge(void *base, size_t bytes)
 
 void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes)
 {
+    if (more_than_half(new_bytes))
+        return NULL;
     int saved = errno;
     void *moved = mremap(base, old_bytes, new_bytes, MREMAP_MAYMOVE);
     errno = saved;

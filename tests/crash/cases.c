@@ -23,9 +23,9 @@ void *case_other;
 #define SINGLE        400000 /* of class 458752, one slot */
 #define LARGE         ((size_t)1 << 20)
 #define HUGE          ((size_t)200 << 20) /* not kept when it is freed */
-#define SECTION       ((uintptr_t)32 << 20)
+#define SECTION       ((uintptr_t)(sizeof(void *) == 8 ? 32 : 4) << 20)
 #define SECTION_STATE ((uintptr_t)64 << 10)
-#define SECTION_USERS ((uintptr_t)2 << 20)
+#define SECTION_USERS (SECTION / (sizeof(void *) == 8 ? 16 : 8))
 
 /* ---- helpers --------------------------------------------------------------------------------- */
 
@@ -417,17 +417,17 @@ static given foreign_minus_one(void)
 
 static given foreign_non_canonical(void)
 {
-    return at((uintptr_t)second(SMALL) | (uintptr_t)1 << 63);
+    return at((uintptr_t)second(SMALL) ^ (uintptr_t)1 << (8 * sizeof(void *) - 1));
 }
 
 static given foreign_kernel(void)
 {
-    return at((uintptr_t)0xffff800000000000);
+    return at((uintptr_t)0 - (UINTPTR_MAX >> 17) - 1);
 }
 
 static given foreign_tagged(void)
 {
-    return at((uintptr_t)second(SMALL) | (uintptr_t)1 << 56);
+    return at((uintptr_t)second(SMALL) ^ (uintptr_t)3 << (sizeof(void *) == 8 ? 56 : 30));
 }
 
 static given foreign_environment(void)
@@ -651,7 +651,7 @@ static given align_of_aligned(void)
 static given align_large(void)
 {
     char *pointer = malloc(LARGE);
-    return (given){pointer, LARGE, (size_t)1 << 46};
+    return (given){pointer, LARGE, (size_t)1 << 30};
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

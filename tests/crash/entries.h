@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "../unit/mangled.h"
+
 void free_sized(void *, size_t);
 void free_aligned_sized(void *, size_t, size_t);
 int reallocarr(void *, size_t, size_t);

@@ -27,7 +27,7 @@ def read_expected(path):
 
 
 def fill_in(text, names):
-    """Computes <P-112> and {P-Q}: sums of names and numbers."""
+    """Computes <P-112>, {P-Q} and {M}: sums of names and numbers; M is SIZE_MAX."""
 
     def value(match):
         total = 0
@@ -36,7 +36,7 @@ def fill_in(text, names):
             total += -number if sign == "-" else number
         return hex(total) if match.group(0)[0] == "<" else str(total)
 
-    return re.sub(r"[<{]([PQ0-9+-]+)[>}]", value, text)
+    return re.sub(r"[<{]([PQM0-9+-]+)[>}]", value, text)
 
 
 def run(program, case, entry):
@@ -44,6 +44,8 @@ def run(program, case, entry):
     result = subprocess.run([program, case, entry], env={"PATH": os.defpath}, capture_output=True, timeout=60)
     names = {name: int(value, 16) if value != "(nil)" else 0
              for name, value in re.findall(r"^([PQ])=(\S+)$", result.stdout.decode(), re.MULTILINE)}
+    with open(program, "rb") as file:
+        names["M"] = 2**64 - 1 if file.read(5)[4] == 2 else 2**32 - 1  # ELF's class
     return result.returncode, result.stderr.decode(errors="replace"), names
 
 

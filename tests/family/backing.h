@@ -12,6 +12,10 @@
 
 #include "freehold/freehold.h"
 
+#if defined(_WIN32)
+#define aligned_alloc(alignment, bytes) malloc(bytes) /* a multiple of 16 there */
+#endif
+
 typedef struct backing {
     freehold_allocator base;
     uint64_t calls, failing; /* the call that fails, counted from 1; 0: none */
@@ -29,7 +33,7 @@ static void *backing_allocate(
     uint64_t call = ++b->calls;
     bool fails = call == b->failing || (b->failing_from != 0 && call >= b->failing_from) ||
                  (b->largest != 0 && bytes > b->largest) || alignment > 16 || offset != 0 ||
-                 bytes > (size_t)1 << 34;
+                 bytes >> 20 > 1 << 14;
     void *block = fails ? NULL : aligned_alloc(16, (bytes + 15) / 16 * 16);
     if (block == NULL)
         return NULL;

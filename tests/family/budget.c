@@ -165,7 +165,7 @@ static void alignments_that_a_slot_happens_to_have(void **unused)
                 if (freehold_owns(&budget, buffer + i * SIZE))
                     freehold_free(&budget, buffer + i * SIZE);
         }
-    assert_null(freehold_alloc_aligned(&budget, 1, (size_t)1 << 63, 0));
+    assert_null(freehold_alloc_aligned(&budget, 1, SIZE_MAX / 2 + 1, 0));
     assert_null(freehold_alloc_aligned(&budget, 1, 64, 8));
     assert_int_equal(freehold_stats(&budget).live_bytes, 0);
 }

@@ -372,13 +372,13 @@ static void the_validator_sees_a_flipped_bit(void **unused)
     for (size_t i = 0; i < COUNT(o); i++)
         o[i] = get();
     freehold_free(&cache, o[7]);
-    unsigned char *words = memory.last + memory.last_bytes - 16;
+    uint64_t *words = (uint64_t *)(void *)(memory.last + memory.last_bytes - 16);
     for (size_t bit = 0; bit < 128; bit++) {
         if (bit == 64 + 7 || bit >= 64 + COUNT(o))
             continue; /* that a free slot is constructed is for nobody else to know */
-        words[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        words[bit / 64] ^= UINT64_C(1) << bit % 64;
         assert_non_null(freehold_check(&cache));
-        words[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        words[bit / 64] ^= UINT64_C(1) << bit % 64;
     }
     assert_null(freehold_check(&cache));
 }

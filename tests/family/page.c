@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -63,11 +64,17 @@ static bool protect(void *start, size_t bytes, freehold_protection protection)
 
 /* ---- whole pages ----------------------------------------------------------------------------- */
 
+static size_t system_page(void)
+{
+    const char *simulated = getenv("FREEHOLD_TEST_PAGE_SIZE"); /* tests/page_size */
+    return simulated != NULL ? strtoul(simulated, NULL, 10) : (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static void the_page_size_can_be_asked_for(void **unused)
 {
     (void)unused;
     assert_true(size >= 4096 && (size & (size - 1)) == 0);
-    assert_int_equal(size, (size_t)sysconf(_SC_PAGESIZE));
+    assert_int_equal(size, system_page());
     assert_int_equal(pages.base.alignment, size);
 }
 

@@ -268,7 +268,8 @@ static inline void parent_end(parent *p)
 
 /* Sizes that nothing can have (T1). */
 static const size_t impossible[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 16,
-    SIZE_MAX - 4095, SIZE_MAX - 4096, SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 2, SIZE_MAX / 4 + 1};
+    SIZE_MAX - 4095, SIZE_MAX - 4096, SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 2,
+    SIZE_MAX > UINT32_MAX ? SIZE_MAX / 4 + 1 : SIZE_MAX};
 
 /* T1: every entry refuses them, of typed and base pointers, and the live block is as it was. */
 #define REFUSES_IMPOSSIBLE(allocator)                                                              \

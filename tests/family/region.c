@@ -778,10 +778,10 @@ static void the_preset_of_patchwork(void **unused)
 static void the_preset_of_mheap(void **unused)
 {
     (void)unused;
-    size_t room = (size_t)1 << 40, gib = (size_t)1 << 30;
-    unsigned char *reserved = pages(room, PROT_READ | PROT_WRITE);
+    size_t room = (size_t)(UINT64_C(1) << 40), gib = (size_t)1 << 30;
+    unsigned char *reserved = room != 0 ? pages(room, PROT_READ | PROT_WRITE) : NULL;
     if (reserved == NULL)
-        skip(); /* a limit on address space */
+        skip(); /* a limit on address space, or 32 bits of it */
     freehold_region_options options = freehold_region_options_mheap();
     options.zeroed = true;
     freehold_region huge;

@@ -129,7 +129,7 @@ static void impossible_slots_are_refused_when_asked_for(void **unused)
         assert_int_equal(freehold_stats(&slab).failures, 2);
         end();
     }
-    freehold_slab_init_aligned(&slab, 1, (size_t)1 << 63);
+    freehold_slab_init_aligned(&slab, 1, SIZE_MAX / 2 + 1);
     assert_null(freehold_alloc(&slab, 1));
     end();
     freehold_slab_init(&slab, 0);

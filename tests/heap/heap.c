@@ -26,7 +26,8 @@ static const size_t sizes[] = {1, 2, 15, 16, 17, 31, 32, 33, 100, 127, 128, 129,
 
 /* Sizes that nothing can have. */
 static const size_t impossible[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 16,
-    SIZE_MAX - 4095, SIZE_MAX - 4096, SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 2, (size_t)1 << 62};
+    SIZE_MAX - 4095, SIZE_MAX - 4096, SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 2,
+    SIZE_MAX > UINT32_MAX ? SIZE_MAX / 4 + 1 : SIZE_MAX};
 
 static uint64_t live(freehold_heap *heap)
 {
@@ -180,8 +181,9 @@ static void alignments_are_kept(void **unused)
     assert_null(freehold_alloc_aligned(&heap, 10, 0, 0));
     assert_null(freehold_alloc_aligned(&heap, 10, 48, 0));
     assert_null(freehold_alloc_aligned(&heap, 10, SIZE_MAX, 0));
-    assert_null(freehold_alloc_aligned(&heap, 10, (size_t)1 << 63, 0));
-    assert_null(freehold_alloc_aligned(&heap, 10, (size_t)1 << 62, 0));
+    assert_null(freehold_alloc_aligned(&heap, 10, SIZE_MAX / 2 + 1, 0));
+    assert_null(freehold_alloc_aligned(
+        &heap, 10, SIZE_MAX > UINT32_MAX ? SIZE_MAX / 4 + 1 : SIZE_MAX / 2 + 1, 0));
     assert_null(freehold_alloc_aligned(&heap, 10, 16, 8));
     assert_non_null(freehold_alloc_aligned(&heap, 10, 8, 24));
     assert_int_equal(live(&heap), 1);

@@ -222,12 +222,12 @@ static void it_is_resized_and_moved(void **unused)
 static void impossible_ones_are_refused(void **unused)
 {
     (void)unused;
-    static const size_t sizes[] = {
-        SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4096, SIZE_MAX / 2 + 1, (size_t)1 << 62};
+    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4096, SIZE_MAX / 2 + 1,
+        SIZE_MAX > UINT32_MAX ? SIZE_MAX / 4 + 1 : SIZE_MAX};
     for (size_t i = 0; i < COUNT(sizes); i++)
         for (size_t alignment = 32; alignment <= 2 * MIB; alignment *= 4)
             assert_null(freehold_alloc_aligned(&heap, sizes[i], alignment, 16));
-    assert_null(freehold_alloc_aligned(&heap, 10, (size_t)1 << 63, 16));
+    assert_null(freehold_alloc_aligned(&heap, 10, SIZE_MAX / 2 + 1, 16));
     freehold_statistics stats = freehold_stats(&heap);
     assert_true(stats.failures == COUNT(sizes) * 9 + 1 && stats.allocations == 0);
     assert_int_equal(freehold_last_error(&heap), FREEHOLD_NO_MEMORY);

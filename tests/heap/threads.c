@@ -159,7 +159,7 @@ int main(int argc, char **argv)
     freehold_heap_init(&heap);
     running = THREADS;
     for (uintptr_t t = 0; t < THREADS; t++)
-        CHECK(pthread_create(&thread[t], NULL, work, (void *)((t + 1) << 32)) == 0);
+        CHECK(pthread_create(&thread[t], NULL, work, (void *)((t + 1) << 16)) == 0);
     CHECK(pthread_create(&looker, NULL, look, NULL) == 0);
     for (size_t t = 0; t < THREADS; t++)
         pthread_join(thread[t], NULL);

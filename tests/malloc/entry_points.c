@@ -25,11 +25,14 @@
 
 /* ---- sizes that do not fit (T1) -------------------------------------------------------------- */
 
+/* Half of the address space: of 32 bits it may be there. */
+#define MANY_BITS (SIZE_MAX > UINT32_MAX ? (size_t)PTRDIFF_MAX : SIZE_MAX)
+
 static const size_t too_large[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 14, SIZE_MAX - 15,
     SIZE_MAX - 16, SIZE_MAX - 62, SIZE_MAX - 63, SIZE_MAX - 64, SIZE_MAX - 4094, SIZE_MAX - 4095,
     SIZE_MAX - 4096, SIZE_MAX - 65535, SIZE_MAX - ((size_t)32 << 20), (size_t)PTRDIFF_MAX + 1,
-    PTRDIFF_MAX, PTRDIFF_MAX - 15, PTRDIFF_MAX - 4095, PTRDIFF_MAX - 4096, PTRDIFF_MAX - 65536,
-    (size_t)1 << 62, (size_t)1 << 50};
+    MANY_BITS, MANY_BITS - 15, MANY_BITS - 4095, MANY_BITS - 4096, MANY_BITS - 65536,
+    MANY_BITS / 2 + 1, SIZE_MAX > UINT32_MAX ? SIZE_MAX >> 14 : SIZE_MAX};
 
 static void too_large_to_allocate(size_t n)
 {
@@ -76,11 +79,13 @@ static void too_large_to_resize(size_t n)
     }
 }
 
+#define HALF_BITS ((size_t)1 << 4 * sizeof(size_t))
+
 static void products_that_wrap(void)
 {
     static const size_t pairs[][2] = {{SIZE_MAX, 2}, {SIZE_MAX / 2 + 1, 2}, {2, SIZE_MAX / 2 + 1},
-        {(size_t)1 << 32, (size_t)1 << 32}, {((size_t)1 << 32) + 1, (size_t)1 << 32},
-        {SIZE_MAX, SIZE_MAX}, {SIZE_MAX / 3 + 1, 3}};
+        {HALF_BITS, HALF_BITS}, {HALF_BITS + 1, HALF_BITS}, {SIZE_MAX, SIZE_MAX},
+        {SIZE_MAX / 3 + 1, 3}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         size_t count = pairs[i][0], size = pairs[i][1];
         char *block = malloc(100), *same = block;
@@ -183,8 +188,8 @@ static void free_keeps_errno(void)
 
 static void bad_alignments(void)
 {
-    static const size_t bad[] = {
-        0, 3, 5, 6, 7, 12, 24, 48, 96, 1000, 4095, 4097, SIZE_MAX, SIZE_MAX - 1, (size_t)3 << 62};
+    static const size_t bad[] = {0, 3, 5, 6, 7, 12, 24, 48, 96, 1000, 4095, 4097, SIZE_MAX,
+        SIZE_MAX - 1, SIZE_MAX / 4 * 3 + 3};
     void *result = &result;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         FAILS(aligned_alloc(bad[i], 100), EINVAL);

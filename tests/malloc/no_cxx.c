@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "../unit/mangled.h"
+
 void *_Znwm(size_t);
 void _ZdlPv(void *);
 void *_ZnwmRKSt9nothrow_t(size_t, const void *);

@@ -14,7 +14,7 @@ extern "C" size_t malloc_usable_size(void *);
 
 namespace
 {
-const size_t never = SIZE_MAX / 4;
+volatile size_t never = SIZE_MAX > UINT32_MAX ? SIZE_MAX / 4 : SIZE_MAX / 2 + 1;
 const std::align_val_t wide{256};
 
 // The compiler may drop or merge calls of the operators only in new-expressions; these are plain

@@ -307,7 +307,9 @@ static void resize(player *p, block *b)
 static void ask_too_much(player *p, block *b)
 {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4095, SIZE_MAX / 2 + 1,
-        (size_t)PTRDIFF_MAX, (size_t)PTRDIFF_MAX - 8192};
+        /* With 32 bits, half of the address space may be there. */
+        SIZE_MAX > UINT32_MAX ? (size_t)PTRDIFF_MAX : SIZE_MAX,
+        SIZE_MAX > UINT32_MAX ? (size_t)PTRDIFF_MAX - 8192 : SIZE_MAX - 1};
     volatile size_t bytes = sizes[random_below(&p->random, sizeof sizes / sizeof sizes[0])];
     size_t align = (size_t)16 << random_below(&p->random, 12);
     void *result = NULL;
@@ -320,7 +322,7 @@ static void ask_too_much(player *p, block *b)
         CHECK(FH(calloc)(1, bytes) == NULL);
         break;
     case 2:
-        CHECK(FH(calloc)(bytes / 3, 7) == NULL);
+        CHECK(FH(calloc)(bytes / 3 + 1, 7) == NULL);
         break;
     case 3:
         CHECK(FH(aligned_alloc)(align, bytes) == NULL);

@@ -16,13 +16,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mangled.h"
+
 #ifndef FREEHOLD_PREFIXED
 #define FREEHOLD_PREFIXED 0
 #endif
 
 #if FREEHOLD_PREFIXED
-#define FH(name)     freehold_##name
-#define FH_CXX(name) freehold_##name
+#define FH(name)          freehold_##name
+#define FH_PREFIXED(name) freehold_##name
+#define FH_CXX(name)      FH_PREFIXED(name) /* which takes the name that mangled.h gives it */
 #else
 #define FH(name)     name
 #define FH_CXX(name) name
@@ -70,7 +73,7 @@ size_t FH(malloc_good_size)(size_t bytes);
 void FH(free_sized)(void *pointer, size_t bytes);
 void FH(free_aligned_sized)(void *pointer, size_t align, size_t bytes);
 
-/* Names of the Itanium C++ ABI for a 64-bit size_t. */
+/* Names of the Itanium C++ ABI (mangled.h). */
 void *FH_CXX(_Znwm)(size_t bytes);
 void *FH_CXX(_Znam)(size_t bytes);
 void *FH_CXX(_ZnwmRKSt9nothrow_t)(size_t bytes, const void *tag);

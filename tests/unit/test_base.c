@@ -21,7 +21,7 @@ static void bits_mean_what_they_say(void **state)
         assert_int_equal(freehold__highest_bit(bit), i);
         assert_int_equal(freehold__lowest_bit(UINT64_MAX << i), i);
         assert_int_equal(freehold__highest_bit(bit | (bit - 1)), i);
-        assert_true(freehold__is_power_of_two(bit));
+        assert_true(freehold__is_power_of_two((size_t)bit) || (size_t)bit == 0);
         assert_int_equal(freehold__low_bits(i), bit - 1);
     }
     assert_true(freehold__low_bits(64) == UINT64_MAX);
@@ -53,7 +53,8 @@ static void arithmetic_does_not_wrap(void **state)
     assert_true(freehold__round_up_checked(SIZE_MAX, 1, &result));
     assert_true(freehold__multiply_checked(SIZE_MAX, 1, &result) && result == SIZE_MAX);
     assert_true(freehold__multiply_checked(SIZE_MAX, 0, &result) && result == 0);
-    assert_false(freehold__multiply_checked((size_t)1 << 32, (size_t)1 << 32, &result));
+    const size_t half = (size_t)1 << 4 * sizeof(size_t);
+    assert_false(freehold__multiply_checked(half, half, &result));
     assert_false(freehold__multiply_checked(SIZE_MAX / 2 + 1, 2, &result));
 }
 
@@ -146,19 +147,40 @@ static void spans_hold_what_fits(void **state)
     }
 }
 
+/* F85: what 32-bit processors do instead of one wide multiplication, beside that where there is one. */
+static void products_are_whole(void **state)
+{
+    UNUSED_STATE(state);
+    static const uint64_t edges[] = {
+        0, 1, UINT32_MAX, UINT64_C(1) << 32, UINT64_MAX - UINT32_MAX, UINT64_MAX - 1, UINT64_MAX};
+    uint64_t random = 3;
+    for (unsigned i = 0; i < 1000000; i++) {
+        uint32_t a = (uint32_t)(i % 3 == 0 ? edges[i / 3 % 4] : next_random(&random));
+        uint64_t b = i % 5 == 0 ? edges[i / 5 % 7] : next_random(&random);
+        freehold__wide product = freehold__multiply_short(a, b), same = freehold__multiply(a, b);
+        CHECK(product.high == same.high && product.low == same.low);
+        CHECK(product.low == a * b);
+        CHECK(product.high <= a && (b != 0 || product.high == 0));
+    }
+    freehold__wide most = freehold__multiply_short(UINT32_MAX, UINT64_MAX);
+    assert_true(most.high == UINT32_MAX - 1 && most.low == UINT64_MAX - UINT32_MAX + 1);
+}
+
 static void reciprocals_are_exact(void **state)
 {
     UNUSED_STATE(state);
-    __extension__ typedef unsigned __int128 wide;
     for (unsigned i = 0; i < FREEHOLD__CLASSES; i++) {
         const freehold__size_class *class = &freehold__size_classes[i];
         size_t bytes = (size_t) class->size * class->slots;
         /* Every offset of the span, and as many behind it: what is out of range must come out as a
          * slot too far. */
         for (size_t offset = 0; offset < 2 * bytes; offset++) {
-            wide product = (wide)offset * class->reciprocal;
-            CHECK((uint64_t)(product >> 64) == offset / class->size);
-            CHECK(((uint64_t)product < class->reciprocal) == (offset % class->size == 0));
+            freehold__wide product = freehold__multiply(offset, class->reciprocal);
+            CHECK(product.high == offset / class->size);
+            CHECK((product.low < class->reciprocal) == (offset % class->size == 0));
+            product = freehold__multiply_short((uint32_t)offset, class->reciprocal); /* F85 */
+            CHECK(product.high == offset / class->size);
+            CHECK((product.low < class->reciprocal) == (offset % class->size == 0));
         }
     }
 }
@@ -167,17 +189,15 @@ static void reciprocals_are_exact(void **state)
 static void wild_offsets_are_no_slots(void **state)
 {
     UNUSED_STATE(state);
-    __extension__ typedef unsigned __int128 wide;
     uint64_t random = 2;
     for (unsigned i = 0; i < FREEHOLD__CLASSES; i++) {
         const freehold__size_class *class = &freehold__size_classes[i];
         for (unsigned k = 0; k < 20000; k++) {
-            uint64_t offset = k < 10000 ? 0 - (uint64_t)k - 1 : next_random(&random);
-            if (offset < (uint64_t) class->size * class->slots)
+            uintptr_t offset = k < 10000 ? 0 - (uintptr_t)k - 1 : (uintptr_t)next_random(&random);
+            if (offset < (size_t) class->size * class->slots)
                 continue;
-            wide product = (wide)offset * class->reciprocal;
-            CHECK((uint64_t)(product >> 64) >= class->slots ||
-                  (uint64_t)product >= class->reciprocal);
+            freehold__wide product = freehold__multiply(offset, class->reciprocal);
+            CHECK(product.high >= class->slots || product.low >= class->reciprocal);
         }
     }
 }
@@ -206,7 +226,7 @@ static void every_alignment_has_its_class(void **state)
     }
     assert_int_equal(freehold__class_of_aligned(SIZE_MAX, 16), FREEHOLD__CLASSES);
     assert_int_equal(freehold__class_of_aligned(SIZE_MAX - 4094, 4096), FREEHOLD__CLASSES);
-    assert_int_equal(freehold__class_of_aligned(1, (size_t)1 << 63), FREEHOLD__CLASSES);
+    assert_int_equal(freehold__class_of_aligned(1, SIZE_MAX / 2 + 1), FREEHOLD__CLASSES);
     assert_int_equal(freehold__class_of_aligned(FREEHOLD__SLOT_MAX + 1, 1), FREEHOLD__CLASSES);
 }
 
@@ -219,6 +239,7 @@ int main(void)
         cmocka_unit_test(reports_reach_the_handler),
         cmocka_unit_test(every_size_has_its_class),
         cmocka_unit_test(spans_hold_what_fits),
+        cmocka_unit_test(products_are_whole),
         cmocka_unit_test(reciprocals_are_exact),
         cmocka_unit_test(wild_offsets_are_no_slots),
         cmocka_unit_test(every_alignment_has_its_class),

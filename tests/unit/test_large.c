@@ -88,15 +88,16 @@ static void impossible_sizes_are_refused(void **state)
     bool zeroed;
     char *a = take(600000, 16);
     const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX + 1,
-        (size_t)PTRDIFF_MAX, (size_t)1 << 62};
+        SIZE_MAX > UINT32_MAX ? (size_t)PTRDIFF_MAX : SIZE_MAX,
+        SIZE_MAX > UINT32_MAX ? SIZE_MAX / 4 + 1 : SIZE_MAX};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         assert_null(freehold__large_alloc(&large, sizes[i], 16, &zeroed));
         assert_null(freehold__large_resize(&large, a, sizes[i]));
-        assert_null(freehold__large_alloc(&large, sizes[i], (size_t)1 << 40, &zeroed));
+        assert_null(freehold__large_alloc(&large, sizes[i], SIZE_MAX / 4 + 1, &zeroed));
         sound();
     }
     assert_null(freehold__large_resize(&large, a, 0));
-    assert_null(freehold__large_alloc(&large, 600000, (size_t)1 << 63, &zeroed));
+    assert_null(freehold__large_alloc(&large, 600000, SIZE_MAX / 2 + 1, &zeroed));
     assert_int_equal(large.count, 1);
     assert_int_equal(large.allocations, 1);
 }
