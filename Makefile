@@ -16,7 +16,7 @@ FREEHOLD = build/freehold
 CLEAN = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 
 .NOTPARALLEL:
-.PHONY: build help run tests test check bench model kernel install clean format
+.PHONY: build help run tests test check bench hosts model kernel install clean format
 
 build: build/Makefile
 	@$(CLEAN) cmake --build --preset default --parallel $(JOBS)
@@ -33,6 +33,7 @@ help:
 	@echo 'make test       build, and run the quick tests'
 	@echo 'make check      all tests: GCC and Clang, sanitizers, the model of the remote free, real programs'
 	@echo 'make bench      measure beside other allocators; BENCH="--quick" and so on (bench/README.md)'
+	@echo 'make hosts      tests on other processors (QEMU) and on Windows (Wine)'
 	@echo 'make model      check the model of the remote free with Spin'
 	@echo 'make kernel     build kernels with Freehold and run them in QEMU (examples/kernel)'
 	@echo 'make install    install into PREFIX ($(PREFIX)); DESTDIR is honoured'
@@ -69,6 +70,10 @@ bench:
 	@$(CLEAN) cmake --preset default -DFREEHOLD_BENCH=ON
 	@$(CLEAN) cmake --build --preset default --parallel $(JOBS)
 	@$(PYTHON) bench/bench.py $(BENCH)
+
+hosts: # other processors and systems, by QEMU and Wine
+	@scripts/install-needs build hosts
+	@$(CLEAN) JOBS=$(JOBS) scripts/check aarch64 armhf i386 riscv64 s390x windows
 
 model: tests
 	@scripts/install-needs model

@@ -7,6 +7,10 @@
 add_library(freehold_warnings INTERFACE)
 target_compile_options(freehold_warnings INTERFACE -Wall -Wextra -Wundef $<$<BOOL:${FREEHOLD_WERROR}>:-Werror>)
 
+if(WIN32) # whose objects have no visibility
+    target_compile_options(freehold_warnings INTERFACE -Wno-attributes)
+endif()
+
 # The library itself. No stack protector and no _FORTIFY_SOURCE, which some distributions turn on by
 # default: both call into libc from the core layers (which know none), and the first costs every call.
 add_library(freehold_library_flags INTERFACE)

@@ -6,8 +6,13 @@ find_package(Threads REQUIRED)
 foreach(layer base port pages objects allocators malloc check)
     file(GLOB freehold_${layer}_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${layer}/*.c)
 endforeach()
-# The port of this system is linux.c; fault.c goes into tests only.
-list(FILTER freehold_port_sources EXCLUDE REGEX "/(fault|windows|none)\\.c$")
+# The port of the target; fault.c goes into tests only.
+set(other_ports fault windows none)
+if(WIN32)
+    set(other_ports fault linux none backtrace)
+endif()
+list(JOIN other_ports "|" other_ports)
+list(FILTER freehold_port_sources EXCLUDE REGEX "/(${other_ports})\\.c$")
 # In the shared library alone.
 list(FILTER freehold_malloc_sources EXCLUDE REGEX "/announce\\.c$")
 set(freehold_fault_source ${PROJECT_SOURCE_DIR}/src/port/fault.c)
@@ -31,6 +36,9 @@ set(freehold_entry_sources ${freehold_malloc_sources})
 list(FILTER freehold_entry_sources INCLUDE REGEX "/(malloc|new)\\.c$")
 add_library(freehold_check_objects OBJECT EXCLUDE_FROM_ALL ${freehold_check_sources} ${freehold_entry_sources})
 target_compile_definitions(freehold_check_objects PRIVATE FREEHOLD_CHECK=1)
+if(WIN32)
+    set_target_properties(freehold_malloc_objects freehold_announce_objects PROPERTIES EXCLUDE_FROM_ALL ON)
+endif()
 foreach(objects freehold_core_objects freehold_malloc_objects freehold_announce_objects freehold_check_objects)
     set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     target_compile_options(${objects} PRIVATE ${tls_flags} -ffunction-sections) # near.ld names functions
@@ -47,8 +55,9 @@ target_compile_options(freehold_malloc_objects PRIVATE ${malloc_flags})
 target_compile_options(freehold_check_objects PRIVATE ${malloc_flags})
 
 # AddressSanitizer and ThreadSanitizer replace malloc themselves: in their builds there is no drop-in.
+# On Windows there is none yet: the CRT's malloc stays what it is.
 set(FREEHOLD_DROP_IN ON)
-if(FREEHOLD_SANITIZE MATCHES "address|thread")
+if(FREEHOLD_SANITIZE MATCHES "address|thread" OR WIN32)
     set(FREEHOLD_DROP_IN OFF)
 endif()
 
@@ -120,7 +129,7 @@ function(freehold_test_library target)
     add_library(${target} STATIC EXCLUDE_FROM_ALL ${ARGN})
     target_compile_options(${target} PRIVATE ${tls_flags})
     target_link_libraries(${target} PRIVATE freehold_warnings
-        PUBLIC freehold_library_flags freehold_sanitizer Threads::Threads)
+        PUBLIC freehold_library_flags freehold_sanitizer Threads::Threads $<$<BOOL:${WIN32}>:synchronization>)
 endfunction()
 
 freehold_test_library(freehold_core ${freehold_core_sources})

@@ -82,8 +82,8 @@ uintptr_t freehold__port_thread_number(void);
 
 static inline uintptr_t freehold__port_thread(void)
 {
-#if (defined(__x86_64__) || defined(__aarch64__)) && FREEHOLD__HAS_THREAD_POINTER &&               \
-    !FREEHOLD_FREESTANDING
+#if (defined(__x86_64__) || defined(__aarch64__)) && !defined(_WIN32) &&                           \
+    FREEHOLD__HAS_THREAD_POINTER && !FREEHOLD_FREESTANDING
     return (uintptr_t)__builtin_thread_pointer();
 #else
     return freehold__port_thread_number();

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: MIT
+# 64-bit RISC-V.
+set(CMAKE_SYSTEM_PROCESSOR riscv64)
+set(triple riscv64-linux-gnu)
+set(qemu riscv64)
+set(loader ld-linux-riscv64-lp64d.so.1)
+include(${CMAKE_CURRENT_LIST_DIR}/linux.cmake)
