@@ -120,6 +120,19 @@ FREEHOLD_API size_t freehold_region_front(size_t max_bytes, const freehold_regio
 /* Makes it larger, to so many bytes of memory. False: it may not, or the hook could not. */
 FREEHOLD_API bool freehold_region_grow(freehold_region *region, size_t bytes);
 
+/*
+ * What is to be found again when the memory lies elsewhere is named by its distance from the start of the
+ * region: offset of an address in a block, and the address at an offset. 0 is that of NULL, and of what is in no
+ * place for blocks; at gives NULL for any number that is none of such an address. Neither looks at the blocks.
+ */
+FREEHOLD_API uint64_t freehold_region_offset(freehold_region *region, const void *pointer);
+FREEHOLD_API void *freehold_region_at(freehold_region *region, uint64_t offset);
+
+/* The block from which the others are found: a live one, or NULL; anything else is fatal. To set it is one store:
+ * whoever is killed, it is the old one or the new one. NULL when it was freed since, and when there is none. */
+FREEHOLD_API void freehold_region_set_root(freehold_region *region, void *block);
+FREEHOLD_API void *freehold_region_root(freehold_region *region);
+
 /* What it has. Linear in its blocks. */
 typedef struct freehold_region_usage {
     size_t objects;     /* live blocks */

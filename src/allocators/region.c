@@ -9,10 +9,11 @@
 #include <string.h>
 
 #include "allocators/front.h"
+#include "allocators/region.h"
 #include "objects/region.h"
 #include "port/port.h"
 
-#define MAGIC FREEHOLD_MAGIC('f', 'h', ' ', 'r', 'e', 'g', 'n', '1')
+#define MAGIC FREEHOLD__REGION_TYPE
 
 typedef freehold__region engine;
 typedef freehold__region_result result;
@@ -673,6 +674,48 @@ bool freehold_region_grow(freehold_region *region, size_t bytes)
         damage(s, &out, "freehold_region_grow", self);
     leave_changed(s, "freehold_region_grow", self);
     return out.status == FREEHOLD__REGION_DONE;
+}
+
+uint64_t freehold_region_offset(freehold_region *region, const void *pointer)
+{
+    const engine *r = state_of(checked(region, "freehold_region_offset"))->region;
+    uint64_t offset = (uintptr_t)pointer - (uintptr_t)r;
+    return r != NULL && offset >= r->first << r->shift && offset < r->end << r->shift ? offset : 0;
+}
+
+void *freehold_region_at(freehold_region *region, uint64_t offset)
+{
+    engine *r = state_of(checked(region, "freehold_region_at"))->region;
+    bool there = r != NULL && offset >= r->first << r->shift && offset < r->end << r->shift;
+    return there ? (char *)r + offset : NULL;
+}
+
+void freehold_region_set_root(freehold_region *region, void *block)
+{
+    const state *s = state_of(checked(region, "freehold_region_set_root"));
+    if (s->region == NULL)
+        return;
+    enter(s, "freehold_region_set_root");
+    size_t place = block != NULL ? place_of(s, block, "freehold_region_set_root") : 0;
+    freehold__region_set_root(s->region, place);
+    leave(s);
+}
+
+void *freehold_region_root(freehold_region *region)
+{
+    const state *s = state_of(checked(region, "freehold_region_root"));
+    size_t place;
+    void *block = NULL;
+    if (s->region == NULL)
+        return NULL;
+    enter(s, "freehold_region_root");
+    place = freehold__region_root(s->region);
+    if (place != 0 && place != SIZE_MAX) {
+        block = freehold__region_address(s->region, place);
+        block = freehold__region_is_live(s->region, (uintptr_t)block, &place) ? block : NULL;
+    }
+    leave(s);
+    return block;
 }
 
 static void add_usage(freehold_region_usage *u, const freehold__region_block *b)

@@ -825,6 +825,32 @@ bool freehold__region_is_live(const region *r, uintptr_t address, size_t *place)
            (tags_at(r, *place)->begins & tags_at(r, *place)->live & bit_of(*place)) != 0;
 }
 
+/* 24 bits over a place, in front of it. */
+static uint64_t root_of(size_t place)
+{
+    return place | ((uint64_t)place * UINT64_C(0x9e3779b97f4a7c15) >> FREEHOLD__REGION_WIDTH)
+                       << FREEHOLD__REGION_WIDTH;
+}
+
+void freehold__region_set_root(region *r, size_t place)
+{
+    in_order(); /* what the user has written to it */
+    *(volatile uint64_t *)&r->root = root_of(place);
+    in_order();
+}
+
+size_t freehold__region_root(const region *r)
+{
+    uint64_t root = *(const volatile uint64_t *)&r->root;
+    size_t place = (size_t)(root & PLACE_MASK);
+    return root == root_of(place) && place < r->end ? place : DAMAGED;
+}
+
+void freehold__region_forget_zero(region *r)
+{
+    r->pristine = r->end;
+}
+
 /* Where the block around any place begins. The words within a run say nothing: they are passed over one by one. */
 static size_t scan_back(const region *r, size_t place)
 {
@@ -981,6 +1007,8 @@ const char *freehold__region_check(const region *r, size_t *place)
     if (c.live_blocks != r->live_blocks || c.live_granules != r->live_granules ||
         c.free_blocks != r->free_blocks || r->allocations - r->frees != c.live_blocks)
         return "the region has more or fewer blocks, or bytes of them, than were counted";
+    if (freehold__region_root(r) == DAMAGED)
+        return "the root of the region is damaged";
     return NULL;
 }
 

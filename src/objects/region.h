@@ -93,7 +93,7 @@ typedef struct freehold__region {
     /* The lock, if any, is the user's. */
     uint64_t end;  /* where blocks end now: begins and is live, as a sentinel */
     uint64_t busy; /* freehold__region_busy, and the place << 8 */
-    uint64_t root; /* bytes from the start: the user's, for finding the first block again */
+    uint64_t root; /* a place and its check: the user's, for finding the first block again */
     uint64_t live_blocks, live_granules, free_blocks;
     uint64_t peak_granules;    /* the most that live_granules has been */
     uint64_t searches, probes; /* for free blocks; and blocks looked at in them */
@@ -191,6 +191,14 @@ freehold__region_at freehold__region_find(
 
 /* The same for the hottest question: a live block begins there. */
 bool freehold__region_is_live(const freehold__region *region, uintptr_t address, size_t *place);
+
+/* A block for the user to find the others by; 0: none. One store: it is there or not, whoever is killed. */
+void freehold__region_set_root(freehold__region *region, size_t place);
+/* Its place; SIZE_MAX: the word is damaged. */
+size_t freehold__region_root(const freehold__region *region);
+
+/* From now on no free memory is known to read zero, but where a block's links say so. */
+void freehold__region_forget_zero(freehold__region *region);
 
 /* The bytes of the block that begins there; 0: its tags are damaged. */
 size_t freehold__region_size(const freehold__region *region, size_t place);

@@ -383,9 +383,9 @@ static void fill_with_holes(void)
 /* Whether a byte says nothing: counts, what is reserved, and the words within a run. */
 static bool says_nothing(const region *r, size_t byte)
 {
-    static const size_t counts[][2] = {{offsetof(region, root), 8},
-        {offsetof(region, peak_granules), 5 * 8 - 8}, {offsetof(region, pristine), 16},
-        {offsetof(region, reallocations), 4 * 8}, {offsetof(region, steps), 8 + 6 * 8}};
+    static const size_t counts[][2] = {{offsetof(region, peak_granules), 5 * 8 - 8},
+        {offsetof(region, pristine), 16}, {offsetof(region, reallocations), 4 * 8},
+        {offsetof(region, steps), 8 + 6 * 8}};
     for (size_t i = 0; i < COUNT(counts); i++)
         if (byte - counts[i][0] < counts[i][1])
             return true;
