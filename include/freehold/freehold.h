@@ -21,6 +21,7 @@
 #include "freehold/page.h"
 #include "freehold/process.h"
 #include "freehold/region.h"
+#include "freehold/shared_region.h"
 #include "freehold/slab.h"
 #include "freehold/trace.h"
 

@@ -8,6 +8,7 @@
  * allocate, with the program's malloc). A static program has it, or has no such backtraces.
  */
 #define _GNU_SOURCE 1
+#include "base/assert.h"
 #include "port/modules.h"
 #include "port/port.h"
 

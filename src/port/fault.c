@@ -14,6 +14,11 @@ bool freehold__real_purge(void *base, size_t bytes);
 void *freehold__real_remap(void *base, size_t old_bytes, size_t new_bytes);
 bool freehold__real_guard(void *base, size_t bytes);
 bool freehold__real_protect(void *base, size_t bytes, freehold__protection protection);
+bool freehold__real_shared_lock_init(freehold__shared_lock *lock);
+const char *freehold__real_file_open(
+    freehold__shared_file *file, const char *name, bool in_memory, size_t bytes);
+bool freehold__real_file_sync(const freehold__shared_file *file);
+bool freehold__real_file_remove(const char *name, bool in_memory);
 
 static _Atomic uint64_t calls, first_failing, failing_count, mapped;
 
@@ -119,4 +124,26 @@ bool freehold__port_protect(void *base, size_t bytes, freehold__protection prote
 {
     expect_pages(base, bytes);
     return !fails() && freehold__real_protect(base, bytes, protection);
+}
+
+bool freehold__port_shared_lock_init(freehold__shared_lock *lock)
+{
+    return !fails() && freehold__real_shared_lock_init(lock);
+}
+
+const char *freehold__port_file_open(
+    freehold__shared_file *file, const char *name, bool in_memory, size_t bytes)
+{
+    return fails() ? "the file cannot be opened"
+                   : freehold__real_file_open(file, name, in_memory, bytes);
+}
+
+bool freehold__port_file_sync(const freehold__shared_file *file)
+{
+    return !fails() && freehold__real_file_sync(file);
+}
+
+bool freehold__port_file_remove(const char *name, bool in_memory)
+{
+    return !fails() && freehold__real_file_remove(name, in_memory);
 }

@@ -13,13 +13,17 @@
 #define FREEHOLD_FAULT 0
 #endif
 #if FREEHOLD_FAULT && defined(FREEHOLD__REAL_PORT)
-#define freehold__port_map       freehold__real_map
-#define freehold__port_unmap     freehold__real_unmap
-#define freehold__port_purge     freehold__real_purge
-#define freehold__port_remap     freehold__real_remap
-#define freehold__port_guard     freehold__real_guard
-#define freehold__port_protect   freehold__real_protect
-#define freehold__port_page_size freehold__real_page_size
+#define freehold__port_map              freehold__real_map
+#define freehold__port_unmap            freehold__real_unmap
+#define freehold__port_purge            freehold__real_purge
+#define freehold__port_remap            freehold__real_remap
+#define freehold__port_guard            freehold__real_guard
+#define freehold__port_protect          freehold__real_protect
+#define freehold__port_shared_lock_init freehold__real_shared_lock_init
+#define freehold__port_file_open        freehold__real_file_open
+#define freehold__port_file_sync        freehold__real_file_sync
+#define freehold__port_file_remove      freehold__real_file_remove
+#define freehold__port_page_size        freehold__real_page_size
 #endif
 
 /* The calls `first` to `first + count - 1` from now on fail; first is 1 for the next one, 0 for

@@ -171,6 +171,63 @@ void freehold__port_heavy_fence(void)
 
 void freehold__port_start(void) {}
 
+/* ---- what processes share: there are none, and no files ---------------------------------------- */
+
+uint32_t freehold__port_shared_lock_kind(void)
+{
+    return 0;
+}
+
+bool freehold__port_shared_lock_init(freehold__shared_lock *lock)
+{
+    (void)lock;
+    return false;
+}
+
+freehold__shared_taken freehold__port_shared_lock_take(freehold__shared_lock *lock)
+{
+    (void)lock;
+    return FREEHOLD__SHARED_BROKEN;
+}
+
+void freehold__port_shared_lock_drop(freehold__shared_lock *lock)
+{
+    (void)lock;
+}
+
+const char *freehold__port_file_open(
+    freehold__shared_file *file, const char *name, bool in_memory, size_t bytes)
+{
+    (void)file;
+    (void)name;
+    (void)in_memory;
+    (void)bytes;
+    return "the host has no files";
+}
+
+void freehold__port_file_admit(freehold__shared_file *file)
+{
+    (void)file;
+}
+
+void freehold__port_file_close(freehold__shared_file *file)
+{
+    (void)file;
+}
+
+bool freehold__port_file_sync(const freehold__shared_file *file)
+{
+    (void)file;
+    return false;
+}
+
+bool freehold__port_file_remove(const char *name, bool in_memory)
+{
+    (void)name;
+    (void)in_memory;
+    return false;
+}
+
 /* ---- the rest ---------------------------------------------------------------------------------- */
 
 void freehold__port_write(const char *text, size_t length)

@@ -238,6 +238,54 @@ static inline void freehold__lock_keep(freehold__lock *lock)
     atomic_fetch_or_explicit(&lock->word, FREEHOLD__LOCK_KEPT, memory_order_relaxed);
 }
 
+/* ---- what processes share -------------------------------------------------------------------- */
+
+/*
+ * A lock in memory that several processes have mapped, each where it likes. Who holds it may take it
+ * again, and drops it as often. It is the host's own, because only the host learns of every death: when
+ * the holder has died, however it did, the next one has the lock and is told so.
+ */
+typedef struct freehold__shared_lock {
+    _Alignas(16) unsigned char bytes[64];
+} freehold__shared_lock;
+
+typedef enum freehold__shared_taken {
+    FREEHOLD__SHARED_TAKEN,
+    FREEHOLD__SHARED_INHERITED, /* taken; the last holder has died */
+    FREEHOLD__SHARED_BROKEN     /* not taken: these bytes are no lock */
+} freehold__shared_taken;
+
+/* Which lock this host makes: processes can share one only when it is the same for them. 0: none. */
+uint32_t freehold__port_shared_lock_kind(void);
+bool freehold__port_shared_lock_init(freehold__shared_lock *lock);
+freehold__shared_taken freehold__port_shared_lock_take(freehold__shared_lock *lock);
+void freehold__port_shared_lock_drop(freehold__shared_lock *lock);
+
+/*
+ * A file, or a piece of memory with a name, mapped to be read and written by several processes. Who opens
+ * it has it alone, when nobody else has it open; and then until it admits others, or closes. Others wait.
+ */
+typedef struct freehold__shared_file {
+    void *base;
+    size_t bytes;
+    int32_t handle;
+    bool alone;
+    bool fresh; /* there was none, or an empty one: it reads zero */
+} freehold__shared_file;
+
+/*
+ * Opens it as large as it is, or makes it when there is none, or an empty one, and `bytes` is not 0: with
+ * room for all of them, so that a write to it cannot fail later. NULL, or what went wrong: then nothing was changed.
+ */
+const char *freehold__port_file_open(
+    freehold__shared_file *file, const char *name, bool in_memory, size_t bytes);
+void freehold__port_file_admit(freehold__shared_file *file);
+void freehold__port_file_close(freehold__shared_file *file);
+/* Waits until what is in it has reached the disk. */
+bool freehold__port_file_sync(const freehold__shared_file *file);
+/* Takes its name away; who has it open keeps it. */
+bool freehold__port_file_remove(const char *name, bool in_memory);
+
 /*
  * An asymmetric fence, for a flag that one thread sets all the time and others look at hardly ever.
  * If A runs its store, a barrier to the compiler and its load, and B its store, a heavy fence and
