@@ -22,7 +22,7 @@
  * Alignments   Of addresses: kept up to a page, when all map at multiples of it.
  * Sizes, Cost  As the region, and the lock: two system calls where it is contended, else none. Open and attach
  *              are linear: they look at everything before it is used.
- * Mistakes     Create, attach and open return what is wrong, or NULL. Then no block was changed, what open has
+ * Failure      As the region. Create, attach and open return what is wrong, or NULL. Then no block was changed, what open has
  *              mapped is unmapped (never the caller's memory), and every allocation is refused.
  *
  * The lock is the system's robust mutex: all processes must have the same C library and width, or not at
@@ -47,6 +47,7 @@ typedef struct freehold_shared_region {
     uint32_t has_file;
 } freehold_shared_region;
 
+/* How create, attach and open are to go about it; all zero is a region that is there. */
 typedef struct freehold_shared_region_options {
     size_t bytes;   /* open: of a new one, when there is none; 0: it must be there */
     size_t granule; /* of a new one; 0: 16 */
@@ -62,12 +63,12 @@ typedef struct freehold_shared_region_options {
 FREEHOLD_API const char *freehold_shared_region_create(freehold_shared_region *shared, void *memory,
     size_t bytes, const freehold_shared_region_options *options);
 
-/* For memory that was laid out so, by this process or another one. */
+/* For memory that was laid out so, by this process or another one. NULL, or what is wrong with it. */
 FREEHOLD_API const char *freehold_shared_region_attach(freehold_shared_region *shared, void *memory,
     size_t bytes, const freehold_shared_region_options *options);
 
 /* Maps a file, or a named piece of memory, and attaches it, or makes it. Its room is reserved: a full disk is found
- * here. It must not be truncated while it is open. */
+ * here. It must not be truncated while it is open. NULL, or what is wrong. */
 FREEHOLD_API const char *freehold_shared_region_open(freehold_shared_region *shared,
     const char *name, const freehold_shared_region_options *options);
 
