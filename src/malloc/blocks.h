@@ -104,7 +104,8 @@ FREEHOLD__BLOCK void *block_allocate_resized(size_t have, size_t bytes)
     if (freehold__unlikely(bytes < have || roomy != bytes) && freehold__limited())
         return bytes < have && bytes <= FREEHOLD__SLOT_MAX ? freehold__allocate_shrinking(bytes)
                                                            : freehold__allocate(bytes);
-    return freehold__allocate(roomy);
+    void *block = freehold__allocate(roomy);
+    return freehold__likely(block != NULL) || roomy == bytes ? block : freehold__allocate(bytes);
 }
 
 FREEHOLD__BLOCK void *block_move(void *pointer, size_t have, size_t bytes, const char *function)

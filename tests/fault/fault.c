@@ -215,6 +215,8 @@ static void run_full(void)
     enum { ENDS = 64 };
     void *chain = NULL, *large[ENDS], *small[ENDS];
     uint64_t mapped = freehold__fault_mapped();
+    void *grows = FH(malloc)(10240), *room = FH(malloc)(12288);
+    fill(grows, 10240, 77);
     for (unsigned i = 0; i < ENDS; i++) {
         large[i] = FH(malloc)(600000 + 8192 * i);
         small[i] = FH(malloc)(5000);
@@ -231,6 +233,10 @@ static void run_full(void)
         CHECK(errno == ENOMEM);
     }
     heap_is_sound();
+    /* What grows by little is given more than it asks for; but when that cannot be had, what it asks for. */
+    FH(free)(room);
+    grows = FH(realloc)(grows, 10241);
+    CHECK(grows != NULL && filled_as(grows, 10240, 10240, 77));
     for (unsigned i = 0; i < ENDS; i++) {
         errno = 4711;
         large[i] = FH(realloc)(large[i], 300000 - 4096 * i);
@@ -246,6 +252,7 @@ static void run_full(void)
         FH(free)(chain);
         chain = next;
     }
+    FH(free)(grows);
     for (unsigned i = 0; i < ENDS; i++) {
         FH(free)(large[i]);
         FH(free)(small[i]);
