@@ -11,7 +11,9 @@ root=$(realpath "$HERE/../..")
 mapfile -t sources < <(find "$root/src" -name '*.c' ! -name fault.c ! -name none.c ! -name windows.c ! -path '*/check/*' -printf '%s %p\n' |
     sort -n | cut -d' ' -f2)
 [ ${#sources[@]} -gt 0 ] || skip "no sources in $root/src"
-[ "$MODE" != quick ] || sources=("${sources[@]:0:(${#sources[@]} + 1) / 2}")
+# The smaller half for a quick look, the larger half for the long one.
+half=$(((${#sources[@]} + 1) / 2))
+if [ "$MODE" = quick ]; then sources=("${sources[@]:0:half}"); else sources=("${sources[@]:half}"); fi
 
 # The same output name on both sides, since it can get into the object.
 compile() { # PLACE COMPILER FLAGS... -- SOURCES
