@@ -25,11 +25,14 @@ extern new_handler _ZSt15get_new_handlerv(void) __attribute__((weak));
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
 /* A symbol of the C++ library if it came after us, by dlopen: then the weak reference was left
- * empty. */
+ * empty. errno stays what it was (musl's dlopen looks for a file). */
 static void *late_symbol(const char *name)
 {
+    int saved = errno;
     void *library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
-    return library != NULL ? dlsym(library, name) : NULL;
+    void *found = library != NULL ? dlsym(library, name) : NULL;
+    errno = saved;
+    return found;
 }
 
 static new_handler current_handler(void)
