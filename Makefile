@@ -93,4 +93,4 @@ format:
 	@git ls-files '*.c' '*.h' '*.cc' '*.cpp' | xargs -r clang-format -i
 
 clean:
-	rm -rf build build-release build-clang build-debug build-static build-asan build-ubsan build-tsan
+	rm -rf build build-release build-clang build-debug build-static build-asan build-ubsan build-tsan build-musl

@@ -106,7 +106,10 @@ if(FREEHOLD_DROP_IN AND FREEHOLD_SHARED)
         LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} LINK_DEPENDS ${map})
     target_link_libraries(freehold_check PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
     target_link_options(freehold_check PRIVATE -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
-        -Wl,--version-script=${map} -Wl,--no-as-needed -lgcc_s)
+        -Wl,--version-script=${map})
+    if(NOT FREEHOLD_NO_LIBGCC_S)
+        target_link_options(freehold_check PRIVATE -Wl,--no-as-needed -lgcc_s)
+    endif()
 endif()
 
 # libfreehold.a has one object. From an archive of many, a linker takes only what is missing when it comes by: a C++

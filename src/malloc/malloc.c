@@ -178,7 +178,8 @@ FREEHOLD__EXPORT int FREEHOLD__ENTRY(mallopt)(int parameter, int value)
 
 /* ---- glibc's own names ----------------------------------------------------------------------- */
 
-#if !FREEHOLD_PREFIXED
+/* (musl has functions of these names as well: its own heap, for itself alone, which stays what it is.) */
+#if !FREEHOLD_PREFIXED && defined(__GLIBC__)
 #pragma GCC visibility push(default)
 
 void *__libc_malloc(size_t bytes);

@@ -4,9 +4,9 @@
  * JSON at exit, and glibc's mallinfo, malloc_stats and malloc_info.
  */
 #define _GNU_SOURCE 1
+#include "malloc/gnu.h"
 #include "malloc/process.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The region: one block of the caller's memory (F40 to F49; T1, T7 to T10, T14, T17, T19 to T21). The engine
  * by itself is tested in tests/unit/test_region.c. */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -75,8 +75,17 @@ static inline void row_region(freehold_region *region, void *buffer, size_t gran
 }
 
 /* CPUs that threads are on one at a time; it may be the same thread again. */
-static pthread_mutex_t row_cpu[2] = {
-    PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP, PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
+static pthread_mutex_t row_cpu[2];
+
+__attribute__((constructor)) static void make_row_cpus(void)
+{
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_mutex_init(&row_cpu[i], &kind);
+    pthread_mutexattr_destroy(&kind);
+}
 
 /* Page frames: nearly the whole buffer, with its state at its start. */
 static inline freehold_allocator *row_buddy(

@@ -27,8 +27,10 @@
 #include "port/fault.h"
 #include "reports.h"
 
-/* ThreadSanitizer has its own word on locks that are none. */
-#if defined(__has_feature)
+/* ThreadSanitizer has its own word on locks that are none, and musl takes any bits for a lock that is held. */
+#if defined(__linux__) && !defined(__GLIBC__)
+#define LOCKS_ARE_WATCHED 1
+#elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define LOCKS_ARE_WATCHED 1
 #endif

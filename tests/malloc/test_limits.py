@@ -3,7 +3,7 @@
 """F89, process-wide limits: programs under FREEHOLD_OPTIONS=limit=...,soft_limit=..., and the exact lines on standard
 error. limits.c says what each of them does.
 
-Usage: test_limits.py LIBRARY LIMITS LIMITS_NEW
+Usage: test_limits.py native|foreign LIBRARY LIMITS [LIMITS_NEW]
 """
 
 import os
@@ -12,7 +12,8 @@ import resource
 import subprocess
 import sys
 
-LIBRARY, LIMITS, NEW = map(os.path.abspath, sys.argv[1:])
+NATIVE = sys.argv[1] == "native"  # the programs of this machine can load the library
+LIBRARY, LIMITS, NEW = [*map(os.path.abspath, sys.argv[2:]), None][:3]  # the last needs C++
 MIB = 1 << 20
 REFUSED = re.compile(r"freehold: limit=(\w+) \(FREEHOLD_OPTIONS\) refused a request for (\d+) bytes: (\d+) of (\d+) bytes "
                      r"are held; later refusals are not reported\n")
@@ -49,7 +50,8 @@ def test_text():
     line, rest = err.split("\n", 1)
     held, asked = refused(line + "\n", "64M")
     assert asked == 70 * MIB, err
-    assert held == 2 * MIB, err  # what small blocks had is free, and has been given back
+    # What small blocks had is free, and has been given back (but musl's record of the fork handlers).
+    assert held - 2 * MIB in ([0] if NATIVE else [0, 16384]), err
     assert "refused" not in rest, err  # once
     for text, words in [("65536K", "64M"), ("67108864", "64M"), ("67108863", "67108863"), ("65537K", "65537K")]:
         line = run("limit=" + text, LIMITS, "lines").split("freehold: alloc")[0]
@@ -111,6 +113,8 @@ def test_handler():
 
 
 def test_new():
+    if NEW is None:
+        return
     assert refused(run("limit=64M", NEW), "64M", 40 * MIB, 41 * MIB)[1] == 40 * MIB
 
 
@@ -121,6 +125,8 @@ def resident(options, *command, status):
 
 
 def test_real_programs():
+    if not NATIVE:
+        return
     python = ["/usr/bin/python3", "-S", "-c"]
     perl = ["perl", "-e"]
     objects = "l = []\nwhile True: l.append((len(l), str(len(l)), {len(l): [0] * (len(l) % 100)}))"

@@ -108,9 +108,18 @@ static void *in_a_thread(void *unused)
     return NULL;
 }
 
+/* musl is compiled without tables: a walk ends where its functions begin, as after signals and in qsort. */
+static void skip_without_tables(void)
+{
+#if defined(__linux__) && !defined(__GLIBC__)
+    skip();
+#endif
+}
+
 static void walks_agree(void **unused)
 {
     (void)unused;
+    skip_without_tables();
     int numbers[] = {3, 1, 2};
     pthread_t thread;
     for (int round = 0; round < 3; round++) { /* the first makes the recipes */
@@ -137,6 +146,7 @@ static void on_signal(int number)
 static void a_signal_is_passed(void **unused)
 {
     (void)unused;
+    skip_without_tables();
     struct sigaction action = {.sa_handler = on_signal}, before;
     unsigned were = compared;
     sigaction(SIGUSR1, &action, &before);
