@@ -71,9 +71,9 @@ bench:
 	@$(CLEAN) cmake --build --preset default --parallel $(JOBS)
 	@$(PYTHON) bench/bench.py $(BENCH)
 
-hosts: # other processors and systems, by QEMU and Wine
-	@scripts/install-needs build hosts
-	@$(CLEAN) JOBS=$(JOBS) scripts/check aarch64 armhf i386 riscv64 s390x windows
+hosts: # other processors and systems, by QEMU and Wine; and musl
+	@scripts/install-needs build musl hosts
+	@$(CLEAN) JOBS=$(JOBS) scripts/check musl aarch64 armhf i386 riscv64 s390x windows
 
 model: tests
 	@scripts/install-needs model
