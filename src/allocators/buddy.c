@@ -42,7 +42,7 @@ typedef struct state {
 } state;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__BUDDY_WORDS &&
-                   _Alignof(state) <= _Alignof(uint64_t),
+                   _Alignof(state) <= _Alignof(freehold_allocator),
     "the state of a buddy must fit its public structure");
 _Static_assert(sizeof(cache) <= sizeof(freehold_buddy_cache) &&
                    _Alignof(cache) <= _Alignof(freehold_buddy_cache),

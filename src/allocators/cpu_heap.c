@@ -31,7 +31,7 @@ typedef struct state {
 } state;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__CPU_HEAP_WORDS &&
-                   _Alignof(state) <= _Alignof(uint64_t),
+                   _Alignof(state) <= _Alignof(freehold_allocator),
     "the state of a heap must fit its public structure");
 _Static_assert(sizeof(cpu_lane) <= sizeof(freehold_cpu_lane), "a lane must fit its structure");
 

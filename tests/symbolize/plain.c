@@ -10,10 +10,20 @@
 
 #include "symbolizer.h"
 
-static const char maps[] = "55d000000000-55d000001000 r--p 00000000 08:01 12  /usr/bin/an app\n"
-                           "55d000001000-55d000002000 r-xp 00001000 08:01 12  /usr/bin/an app\n"
-                           "55d100000000-55d100021000 rw-p 00000000 00:00 0   [heap]\n"
-                           "7f0000005000-7f0000008000 r-xp 00005000 08:01 13  /lib/libx.so.1\n";
+/* Addresses with as many digits as they have. */
+#if UINTPTR_MAX > UINT32_MAX
+#define HIGH    "55d1"
+#define AT(low) (UINT64_C(0x55d1) << 32 | (low))
+#else
+#define HIGH    ""
+#define AT(low) (low)
+#endif
+
+static const char maps[] =
+    HIGH "50000000-" HIGH "50001000 r--p 00000000 08:01 12  /usr/bin/an app\n" HIGH "50001000-" HIGH
+         "50002000 r-xp 00001000 08:01 12  /usr/bin/an app\n" HIGH "60000000-" HIGH
+         "60021000 rw-p 00000000 00:00 0   [heap]\n" HIGH "f0005000-" HIGH
+         "f0008000 r-xp 00005000 08:01 13  /lib/libx.so.1\n";
 
 static void names(void **unused)
 {
@@ -21,8 +31,8 @@ static void names(void **unused)
     static const struct {
         uintptr_t frame;
         const char *name;
-    } cases[] = {{0x55d000001011, "an app+0x1010"}, {0x7f0000005001, "libx.so.1+0x5000"},
-        {0x7f0000008000, "libx.so.1+0x7fff"}, {0x7f0000008001, NULL}, {0x55d100000011, NULL},
+    } cases[] = {{AT(0x50001011), "an app+0x1010"}, {AT(0xf0005001), "libx.so.1+0x5000"},
+        {AT(0xf0008000), "libx.so.1+0x7fff"}, {AT(0xf0008001), NULL}, {AT(0x60000011), NULL},
         {0, NULL}};
     char text[40], copy[sizeof maps];
     memcpy(copy, maps, sizeof maps);
