@@ -64,9 +64,10 @@ static bool set_size(const char *text, size_t length, size_t *limit)
     if (shift != 0)
         length--;
     for (size_t i = 0; i < length; i++) {
-        if (text[i] < '0' || text[i] > '9' || value > (SIZE_MAX >> shift) / 10 - 1)
+        size_t digit = (size_t)(text[i] - '0'), most = SIZE_MAX >> shift;
+        if (text[i] < '0' || text[i] > '9' || digit > most || value > (most - digit) / 10)
             return false;
-        value = value * 10 + (size_t)(text[i] - '0');
+        value = value * 10 + digit;
     }
     if (length == 0)
         return false;

@@ -18,6 +18,7 @@ LIBRARY, PROBE, NO_CXX = map(os.path.abspath, sys.argv[1:])
 KNOWN = ("(known: stats=FILE, purger=0|1, retain=decay|never|immediate, huge_pages=system|always|never, check=N, "
          "limit=SIZE, soft_limit=SIZE)")
 SIZES = "(a size is a number of bytes, or of units K, M or G: 512M)"
+WIDE = open(LIBRARY, "rb").read(5)[4] == 2  # ELF's class: addresses of 64 bits
 KEYS = ["freehold", "pid", "program", "allocations", "frees", "live_bytes", "peak_bytes", "mapped_bytes",
         "resident_retained_bytes", "purged_bytes", "threads", "large_allocations"]
 
@@ -78,10 +79,11 @@ def test_options():
     complains("huge_pages=2M", "bad value in 'huge_pages=2M'")
     complains("huge_pages=", "bad value in 'huge_pages='")
     for option in ["limit", "soft_limit"]:  # F89
-        for value in ["0", "0K", "1G", "999999M", "16000000000G", "1000000000000000000"]:
+        for value in ["0", "0K", "1G"] + (["999999M", "16000000000G", "1000000000000000000"] if WIDE else ["3G"]):
             quiet(f"{option}={value}", 10)
         for value in ["", "K", "many", "1T", "1m", "M1", "1 M", "-1", "1.5G", "1MB", "0x10",
-                      "18446744073709551616", "99999999999999999999", "17179869184G", "18014398509481984K"]:
+                      "18446744073709551616", "99999999999999999999", "17179869184G", "18014398509481984K"] + (
+                          [] if WIDE else ["4294967296", "4G", "4096M", "4194304K"]):
             complains(f"{option}={value}", f"bad value in '{option}={value}'", hint=SIZES)
     complains("limits=1M", "unknown option 'limits=1M'")
     complains("stats=", "bad value in 'stats='")
@@ -155,9 +157,9 @@ def test_thread_local_storage():
     """Three pointers of a thread: its lane, its current allocator, the locks that it holds for another's calls; and four
     words of what its last validation has found."""
     headers = subprocess.check_output(["readelf", "-hlW", LIBRARY], text=True)
-    pointer = 8 if "ELF64" in headers else 4
     tls = re.search(r"^\s+TLS\s+\S+\s+\S+\s+\S+\s+\S+\s+(\S+)", headers, re.MULTILINE)
-    assert tls and int(tls.group(1), 16) == 7 * pointer, headers
+    # Three pointers, and a record of two pointers and two words of 64 bits, which may be aligned to 8.
+    assert tls and int(tls.group(1), 16) in ([5 * 8 + 16] if WIDE else [5 * 4 + 16, 5 * 4 + 16 + 4]), headers
 
 
 for test in [test_options, test_statistics, test_no_cxx, test_thread_local_storage]:
