@@ -40,18 +40,21 @@ __attribute__((weak)) bool freehold__threads_are_announced(void)
 
 static void before_fork(void)
 {
+    freehold__port_before_fork();
     freehold__heap_lock_all(&freehold__process_heap);
 }
 
 static void after_fork_in_parent(void)
 {
     freehold__heap_unlock_all(&freehold__process_heap);
+    freehold__port_after_fork();
 }
 
 static void after_fork_in_child(void)
 {
     freehold__heap *heap = &freehold__process_heap;
     freehold__heap_unlock_all(heap);
+    freehold__port_after_fork();
     freehold__heap_repair(heap, freehold__thread_lane);
     freehold__limit_forget();
     freehold__purger_forget();

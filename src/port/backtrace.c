@@ -157,6 +157,23 @@ static unwinder load_unwinder(void)
     return u;
 }
 
+/*
+ * The unwinder has locks, its own and the dynamic linker's, which a child would find held for ever if
+ * another thread were in it at the fork. So nobody is: walks are one at a time, and forks wait.
+ */
+static freehold__lock walking;
+
+void freehold__port_before_fork(void)
+{
+    freehold__lock_take(&walking);
+    freehold__lock_keep(&walking); /* handlers that others have registered may free */
+}
+
+void freehold__port_after_fork(void)
+{
+    freehold__lock_release(&walking);
+}
+
 static unwinder the_unwinder(void)
 {
     static unwinder loaded;
@@ -206,8 +223,14 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg
 static unsigned walk_by_compiler(uintptr_t from, void **frames, void **functions, unsigned most)
 {
     walk w = {the_unwinder(), from, frames, functions, 0, most};
-    if (w.unwinder.walk != NULL && w.unwinder.address != NULL && w.unwinder.start != NULL)
-        w.unwinder.walk(note_frame, &w);
+    if (w.unwinder.walk == NULL || w.unwinder.address == NULL || w.unwinder.start == NULL)
+        return 0;
+    bool mine = freehold__lock_is_mine(&walking); /* a signal handler, in the midst of a walk */
+    if (!mine)
+        freehold__lock_take(&walking);
+    w.unwinder.walk(note_frame, &w);
+    if (!mine)
+        freehold__lock_drop(&walking);
     return w.count;
 }
 

@@ -104,6 +104,11 @@ void **freehold__port_thread_held(void);
  */
 unsigned freehold__port_backtrace(void **frames, void **functions, unsigned most);
 
+/* Around a fork, before all locks of a heap are taken and after they are released, in the parent and in
+ * the child: no other thread is within a backtrace. */
+void freehold__port_before_fork(void);
+void freehold__port_after_fork(void);
+
 /* The file that the code at an address is from, without its folder, and where in it. False: it is
  * not known, or there is no room. Allocates nothing. */
 bool freehold__port_file_of(const void *address, char *name, size_t room, uintptr_t *offset);

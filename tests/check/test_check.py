@@ -225,6 +225,8 @@ class Programs(unittest.TestCase):
         if not shutil.which(command[0]) and not os.path.exists(command[0]):
             self.skipTest(f"no {command[0]}")
         result = run("--check", "--", *command)
+        if "it is built for another machine" in result.stderr:
+            self.skipTest("the library is not for this machine's own programs")
         self.assertEqual((result.stdout, result.returncode), (output, 0), result.stderr)
         self.assertNotRegex(result.stderr, r"freehold: \w+\(0x")
         self.assertNotIn("not known", result.stderr)
