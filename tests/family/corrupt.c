@@ -58,8 +58,9 @@ static void assert_noted(const char *what, const void *where, uint64_t expected,
     } while (0)
 
 /* The word of an allocator's own state that has this value: none of it is public. */
-#define WORD(a, value) find_word((a)->state, sizeof(a)->state / sizeof *(a)->state, value)
-static uint64_t *find_word(uint64_t *word, size_t words, uint64_t value)
+#define WORD(a, value)                                                                             \
+    find_word((size_t *)(void *)(a)->state, sizeof((a)->state) / (sizeof(size_t)), value)
+static size_t *find_word(size_t *word, size_t words, size_t value)
 {
     for (size_t i = 0; i < words; i++)
         if (word[i] == value)
@@ -132,7 +133,7 @@ static void an_arena(void **unused)
     freehold_arena_init(&arena, &under.base);
     freehold_alloc(&arena, 16 * 777);
     ASSERT_SOUND(&arena);
-    uint64_t *bytes = WORD(&arena, 16 * 777);   /* requested, */
+    size_t *bytes = WORD(&arena, 16 * 777);     /* requested, */
     bytes = find_word(bytes + 1, 40, 16 * 777); /* and live */
     *bytes += 16;
     ASSERT_CORRUPT(&arena,
@@ -154,7 +155,7 @@ static void a_budget(void **unused)
     for (int i = 0; i < 37; i++)
         freehold_alloc(&budget, 64);
     ASSERT_SOUND(&budget);
-    uint64_t *allocations = WORD(&budget, 37);
+    size_t *allocations = WORD(&budget, 37);
     *allocations += 5;
     ASSERT_CORRUPT(&budget, "the budget has more or fewer live blocks than were counted",
         budget.state, 37, 42, ", expected 37, found 42");
@@ -204,7 +205,7 @@ static void pages_slabs_and_objects(void **unused)
     for (int i = 0; i < 9; i++)
         freehold_alloc(&cache, 100);
     ASSERT_SOUND(&cache);
-    uint64_t *allocations = WORD(&cache, 9);
+    size_t *allocations = WORD(&cache, 9);
     *allocations += 2;
     ASSERT_CORRUPT(&cache, "the object cache has more or fewer live objects than were counted",
         cache.state, 9, 11, ", expected 9, found 11");
@@ -222,7 +223,7 @@ static void an_index_pool(void **unused)
     freehold_index_pool_init(&pool, 100, words, sizeof words / 8);
     freehold_index_pool_take(&pool, &index);
     assert_null(freehold_index_pool_check(&pool));
-    uint64_t *members = WORD(&pool, 99);
+    size_t *members = WORD(&pool, 99);
     *members = 60;
     const char *what = "a bitmap has more or fewer members than were counted";
     assert_string_equal(freehold_index_pool_check(&pool), what);
