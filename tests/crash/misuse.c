@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -22,6 +23,17 @@ static void *give(void *unused)
     (void)unused;
     chosen_entry->call(chosen);
     return NULL;
+}
+
+/* What libc has allocated before: the slot of the class of 100 bytes that a program gets first. */
+static void list_first(void)
+{
+    char line[40];
+    void *first = malloc(100);
+    int length = snprintf(line, sizeof line, "first %zu\n", (uintptr_t)first % 8192 / 112);
+    free(first);
+    if (write(STDOUT_FILENO, line, (size_t)length) != length)
+        _exit(2);
 }
 
 static void list(void)
@@ -38,6 +50,7 @@ int main(int argc, char **argv)
     char line[100];
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     if (argc != 3) {
+        list_first();
         list();
         return 0;
     }

@@ -39,6 +39,17 @@ def fill_in(text, names):
     return re.sub(r"[<{]([PQM0-9+-]+)[>}]", value, text)
 
 
+def behind(first, text):
+    """The text where libc itself has `first` slots of 112 bytes, of the first slab of these (static programs of 32
+    bits). Small blocks of the cases are all there."""
+
+    def move(match):
+        offset = int(match.group(3) or 0) + 112 * first
+        return f"slot {int(match.group(1)) + first} of 292, size 112, slab <P{match.group(2)}-{offset}>"
+
+    return re.sub(r"slot (\d+) of 292, size 112, slab <P((?:\+\d+)?)(?:-(\d+))?>", move, text)
+
+
 def run(program, case, entry):
     # Some cases need the environment of a user; none of them needs more.
     result = subprocess.run([program, case, entry], env={"PATH": os.defpath}, capture_output=True, timeout=60)
@@ -64,7 +75,12 @@ def check(program, case, entry, reported, text):
 def main():
     program, path = sys.argv[1:]
     expected = read_expected(path)
-    listed = [line.split(None, 2) for line in subprocess.check_output([program], text=True).splitlines()]
+    head, *lines = subprocess.check_output([program], text=True).splitlines()
+    first = int(head.split()[1])
+    if first != 0:
+        expected = {name: text if name.startswith("orphan") else behind(first, text)  # those are of another thread
+                    for name, text in expected.items()}
+    listed = [line.split(None, 2) for line in lines]
     cases = {case for case, _, _ in listed}
     for name in sorted(cases ^ set(expected)):
         sys.exit(f"{name}: not both in {path} and in the program")
