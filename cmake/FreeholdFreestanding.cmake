@@ -4,6 +4,10 @@
 # operating system. For another compiler or other options of the processor: scripts/freestanding.
 set(freestanding_flags -ffreestanding -fno-pic -fno-pie -fno-asynchronous-unwind-tables -fno-exceptions
     -ffunction-sections -fdata-sections)
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    # Atomics in place: the functions of libgcc that choose between two ways of them ask the C library.
+    list(APPEND freestanding_flags -mno-outline-atomics)
+endif()
 set(freestanding_sources ${freehold_pages_sources} ${freehold_objects_sources} ${freehold_allocators_sources}
     ${freehold_base_sources} ${freehold_seldom_sources} ${PROJECT_SOURCE_DIR}/src/port/none.c)
 add_library(freehold_freestanding STATIC ${freestanding_sources})
