@@ -238,7 +238,8 @@ static void memory_that_is_none_is_refused(void **unused)
     } *both = aligned_alloc(64, 2 * ROOM);
     assert_string_equal(freehold_shared_region_create(&both->inside, both, ROOM, NULL),
         "the structure of the region lies in its memory");
-    assert_string_equal(freehold_shared_region_attach(&both->inside, both->rest - 8, ROOM, NULL),
+    assert_string_equal(freehold_shared_region_attach(&both->inside,
+                            (unsigned char *)both + sizeof both->inside - 8, ROOM, NULL),
         "the memory of the region is not a multiple of its granule");
     free(both);
     assert_string_equal(
