@@ -152,7 +152,9 @@ static uint64_t number(bytes *b, size_t size)
     return value;
 }
 
-static uint64_t unsigned_leb(bytes *b)
+/* A number in groups of seven bits, the lowest first. *sign: the bits above it, if it has a sign and that is
+ * set. */
+static uint64_t leb(bytes *b, uint64_t *sign)
 {
     uint64_t value = 0, byte;
     unsigned shift = 0;
@@ -161,21 +163,20 @@ static uint64_t unsigned_leb(bytes *b)
         value |= shift < 64 ? (byte & 127) << shift : 0;
         shift += 7;
     } while ((byte & 128) != 0);
+    *sign = (byte & 64) != 0 && shift < 64 ? ~UINT64_C(0) << shift : 0;
     return value;
+}
+
+static uint64_t unsigned_leb(bytes *b)
+{
+    uint64_t sign;
+    return leb(b, &sign);
 }
 
 static int64_t signed_leb(bytes *b)
 {
-    uint64_t value = 0, byte;
-    unsigned shift = 0;
-    do {
-        byte = number(b, 1);
-        value |= shift < 64 ? (byte & 127) << shift : 0;
-        shift += 7;
-    } while ((byte & 128) != 0);
-    if ((byte & 64) != 0 && shift < 64)
-        value |= ~UINT64_C(0) << shift;
-    return (int64_t)value;
+    uint64_t sign, value = leb(b, &sign);
+    return (int64_t)(value | sign);
 }
 
 enum { PC_RELATIVE_4 = 0x1B, UNSIGNED_4 = 0x03, TABLE_RELATIVE_4 = 0x3B };
@@ -320,6 +321,37 @@ static void run_packed(machine *m, bytes *b, unsigned code)
         restore_rule(m, low);
 }
 
+/* The instructions that say where the frame begins; false: it is none of them. */
+static bool run_frame(machine *m, bytes *b, unsigned code)
+{
+    switch (code) {
+    case 0x0C: /* def_cfa */
+        m->now.from = unsigned_leb(b);
+        m->now.begins = (int64_t)unsigned_leb(b);
+        break;
+    case 0x0D: /* def_cfa_register */
+        m->now.from = unsigned_leb(b);
+        break;
+    case 0x0E: /* def_cfa_offset */
+        m->now.begins = (int64_t)unsigned_leb(b);
+        break;
+    case 0x0F: /* def_cfa_expression */
+        m->now.from = OTHER_REGISTER;
+        skip(b, unsigned_leb(b));
+        break;
+    case 0x12: /* def_cfa_sf */
+        m->now.from = unsigned_leb(b);
+        m->now.begins = signed_leb(b) * m->common->data_factor;
+        break;
+    case 0x13: /* def_cfa_offset_sf */
+        m->now.begins = signed_leb(b) * m->common->data_factor;
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
 static void run_one(machine *m, bytes *b, unsigned code)
 {
     uint64_t which;
@@ -361,20 +393,6 @@ static void run_one(machine *m, bytes *b, unsigned code)
         else
             m->now = m->kept[--m->depth];
         break;
-    case 0x0C: /* def_cfa */
-        m->now.from = unsigned_leb(b);
-        m->now.begins = (int64_t)unsigned_leb(b);
-        break;
-    case 0x0D: /* def_cfa_register */
-        m->now.from = unsigned_leb(b);
-        break;
-    case 0x0E: /* def_cfa_offset */
-        m->now.begins = (int64_t)unsigned_leb(b);
-        break;
-    case 0x0F: /* def_cfa_expression */
-        m->now.from = OTHER_REGISTER;
-        skip(b, unsigned_leb(b));
-        break;
     case 0x10: /* expression */
     case 0x16: /* val_expression */
         set_rule(m, unsigned_leb(b), (rule){OTHER, 0});
@@ -384,18 +402,12 @@ static void run_one(machine *m, bytes *b, unsigned code)
         which = unsigned_leb(b);
         set_saved(m, which, signed_leb(b));
         break;
-    case 0x12: /* def_cfa_sf */
-        m->now.from = unsigned_leb(b);
-        m->now.begins = signed_leb(b) * m->common->data_factor;
-        break;
-    case 0x13: /* def_cfa_offset_sf */
-        m->now.begins = signed_leb(b) * m->common->data_factor;
-        break;
     case 0x2E: /* GNU_args_size */
         unsigned_leb(b);
         break;
     default:
-        b->bad = true;
+        if (!run_frame(m, b, code))
+            b->bad = true;
     }
 }
 
