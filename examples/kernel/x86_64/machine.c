@@ -62,9 +62,9 @@ struct gate {
 extern const unsigned char trap_stubs[], timer_stub[]; /* boot.S; 16 bytes for each exception */
 static struct gate gates[TIMER + 1];
 
-static struct gate gate_to(const unsigned char *stub)
+static struct gate gate_to(const unsigned char *entry)
 {
-    uintptr_t address = (uintptr_t)stub;
+    uintptr_t address = (uintptr_t)entry;
     return (struct gate){.low = (uint16_t)address,
         .selector = 0x18,
         .type = 0x8e, /* present, an interrupt gate */
