@@ -219,11 +219,6 @@ FREEHOLD__DEFINE(budget)
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
-static bool overlap(uintptr_t a, size_t a_bytes, uintptr_t b, size_t b_bytes)
-{
-    return a < b + b_bytes && b < a + a_bytes;
-}
-
 /* What is wrong with the memory for slots of this size, or NULL. */
 static const char *judge(const freehold__slots *slots, size_t count, size_t bytes, size_t alignment,
     const uint64_t *words, size_t word_count)
@@ -239,7 +234,7 @@ static const char *judge(const freehold__slots *slots, size_t count, size_t byte
         return "the budget has no words, or they are not aligned";
     if (needed == 0 || word_count < needed)
         return "the budget has too few words for its slots";
-    if (overlap(slots->base, bytes, (uintptr_t)words, needed * sizeof *words))
+    if (freehold__overlap(slots->base, bytes, (uintptr_t)words, needed * sizeof *words))
         return "the words of the budget lie in its buffer";
     return NULL;
 }

@@ -545,11 +545,6 @@ FREEHOLD__DEFINE(region)
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
-static bool overlap(uintptr_t a, size_t a_bytes, uintptr_t b, size_t b_bytes)
-{
-    return a < b + b_bytes && b < a + a_bytes;
-}
-
 static freehold__region_layout layout_of(size_t bytes, const freehold_region_options *options)
 {
     return (freehold__region_layout){
@@ -594,7 +589,8 @@ static const char *settle(
 static const char *judge(const freehold_region *region, const void *memory, size_t bytes,
     size_t max_bytes, const freehold_region_options *options)
 {
-    if (memory != NULL && overlap((uintptr_t)region, sizeof *region, (uintptr_t)memory, max_bytes))
+    if (memory != NULL &&
+        freehold__overlap((uintptr_t)region, sizeof *region, (uintptr_t)memory, max_bytes))
         return "the structure of the region lies in its memory";
     if (memory != NULL && (uintptr_t)memory % FREEHOLD_ALIGNMENT == 0 && bytes >= sizeof(engine) &&
         !options->overwrite && freehold__region_is_there(memory))
