@@ -199,11 +199,6 @@ freehold_shared_region_history freehold_shared_region_get_history(freehold_share
 
 /* ---- what is wrong --------------------------------------------------------------------------- */
 
-static bool overlap(uintptr_t a, size_t a_bytes, uintptr_t b, size_t b_bytes)
-{
-    return a < b + b_bytes && b < a + a_bytes;
-}
-
 static const char *judge_memory(
     const freehold_shared_region *shared, const void *memory, size_t bytes)
 {
@@ -213,7 +208,7 @@ static const char *judge_memory(
         return "the memory of the region is not a multiple of its granule";
     if (bytes > UINTPTR_MAX - (uintptr_t)memory)
         return "the memory of the region goes beyond the end of memory";
-    if (overlap((uintptr_t)shared, sizeof *shared, (uintptr_t)memory, bytes))
+    if (freehold__overlap((uintptr_t)shared, sizeof *shared, (uintptr_t)memory, bytes))
         return "the structure of the region lies in its memory";
     if (bytes < sizeof(header))
         return "the memory is smaller than the header of a region";
