@@ -675,7 +675,7 @@ static size_t purge_slab(freehold__slab *slab, bool still)
         slab->purged = 0;
     slab->purged_lifted = lifted;
     while (freehold__slab_free_pages(slab, page(), still, &at, &from)) {
-        if (!freehold__port_purge((void *)(slab->base + from), at - from))
+        if (!freehold__section_purge(slab->base + from, at - from))
             break;
         freehold__slab_set_purged(slab, page(), from, at);
         bytes += at - from;
@@ -728,8 +728,7 @@ static void retire(freehold__lane *lane, freehold__bin *bin, freehold__slab *sla
         return;
     }
     if (pages->quota == NULL || free + freehold__slab_lifted(slab) != slab->slots ||
-        ((slab->base | bytes) & (page() - 1)) != 0 ||
-        !freehold__port_purge((void *)slab->base, bytes))
+        ((slab->base | bytes) & (page() - 1)) != 0 || !freehold__section_purge(slab->base, bytes))
         return;
     unlink_slab(lane, bin, slab);
     slab->state = FREEHOLD__SLAB_RESTING;

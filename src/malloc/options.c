@@ -9,10 +9,10 @@
 
 freehold__options freehold__process_options;
 
-static const char known[] =
-    "known: stats=FILE, purger=0|1, retain=decay|never|immediate, huge_pages=system|always|never, "
-    "check=N, limit=SIZE, "
-    "soft_limit=SIZE";
+static const char known[] = "known: stats=FILE, purger=0|1, retain=decay|never|immediate, "
+                            "huge_pages=adaptive|system|always|never, "
+                            "check=N, limit=SIZE, "
+                            "soft_limit=SIZE";
 static const char sizes[] = "a size is a number of bytes, or of units K, M or G: 512M";
 
 static void complain(const char *what, const char *item, size_t length, const char *hint)
@@ -96,8 +96,8 @@ static bool set_huge(const char *value, size_t length)
     static const struct {
         const char *word;
         freehold__huge huge;
-    } words[] = {{"system", FREEHOLD__HUGE_SYSTEM}, {"always", FREEHOLD__HUGE_ALWAYS},
-        {"never", FREEHOLD__HUGE_NEVER}};
+    } words[] = {{"adaptive", FREEHOLD__HUGE_ADAPTIVE}, {"system", FREEHOLD__HUGE_SYSTEM},
+        {"always", FREEHOLD__HUGE_ALWAYS}, {"never", FREEHOLD__HUGE_NEVER}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (equal(value, length, words[i].word)) {
             freehold__pages_set_huge(&freehold__process_heap.pages, words[i].huge);

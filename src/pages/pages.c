@@ -5,6 +5,9 @@
 #include "base/corrupt.h"
 #include "pages/page_map.h"
 
+/* Granules in use from which on a heap gets huge pages: about what one section holds. */
+#define HUGE_FROM (((size_t)30 << 20) >> FREEHOLD__GRANULE_SHIFT)
+
 /* ---- spans ----------------------------------------------------------------------------------- */
 
 static bool add_section(freehold__pages *pages)
@@ -12,19 +15,50 @@ static bool add_section(freehold__pages *pages)
     freehold__section *section = freehold__section_map(pages);
     if (section == NULL)
         return false;
-    if (freehold__unlikely(pages->huge != FREEHOLD__HUGE_SYSTEM))
-        freehold__section_set_huge(section, pages->huge);
     section->next = pages->sections;
     pages->sections = section;
     pages->mapped += FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE;
-    return freehold__buddy_add(&pages->buddy, section);
+    return true;
+}
+
+static void set_huge(freehold__section *section, freehold__huge huge)
+{
+    section->huge =
+        huge == FREEHOLD__HUGE_ALWAYS ? FREEHOLD__SECTION_HUGE : FREEHOLD__SECTION_SMALL;
+    freehold__section_set_huge(section, FREEHOLD__USER_GRANULE, huge);
+}
+
+/*
+ * Which pages the memory gets that is about to come into use. The adaptive policy: small ones as long as
+ * the heap is small, for one of 2 MiB would be a large part of what it holds; huge ones for what is
+ * added when it is not, for that will be filled soon, with a fault where there were 512. Not under a
+ * quota, which counts small ones.
+ */
+static void choose_huge(freehold__pages *pages, freehold__section *section)
+{
+    bool fresh = section->end == FREEHOLD__USER_GRANULE;
+    if (freehold__unlikely(pages->huge != FREEHOLD__HUGE_ADAPTIVE)) {
+        if (fresh)
+            set_huge(section, pages->huge);
+        return;
+    }
+    bool much = pages->used >= HUGE_FROM && pages->quota == NULL;
+    if (much && section->huge == FREEHOLD__SECTION_SMALL) {
+        section->huge = FREEHOLD__SECTION_ADAPTIVE;
+        freehold__section_set_huge(section, section->end, FREEHOLD__HUGE_ALWAYS);
+    } else if (!much && fresh) {
+        freehold__section_set_huge(section, section->end, FREEHOLD__HUGE_NEVER);
+    }
 }
 
 /* More free granules: the next part of the newest section, or of a new one. */
 static bool add_memory(freehold__pages *pages)
 {
-    return (pages->sections != NULL && freehold__buddy_add(&pages->buddy, pages->sections)) ||
-           add_section(pages);
+    if (pages->sections == NULL || pages->sections->end == FREEHOLD__SECTION_GRANULES)
+        if (!add_section(pages))
+            return false;
+    choose_huge(pages, pages->sections);
+    return freehold__buddy_add(&pages->buddy, pages->sections);
 }
 
 /* The descriptor of a span's first granule: its own for ever, so that it keeps its type. */
@@ -223,7 +257,7 @@ static bool purge_block(
     uintptr_t from, to;
     unsigned at = first;
     while (next_dirty_pages(pages, section, &at, first + granules, &from, &to)) {
-        if (!freehold__port_purge((void *)from, to - from))
+        if (!freehold__section_purge(from, to - from))
             return false;
         freehold__lock_take(&pages->lock);
         pages->purged_bytes += to - from;
@@ -233,6 +267,17 @@ static bool purge_block(
         freehold__lock_drop(&pages->lock);
     }
     return true;
+}
+
+/* With huge pages a block that was touched anywhere may be resident everywhere. */
+static void mark_huge(
+    freehold__pages *pages, freehold__section *section, unsigned first, unsigned granules)
+{
+    if (section->huge == FREEHOLD__SECTION_SMALL || pages->quota != NULL)
+        return;
+    freehold__lock_take(&pages->lock);
+    freehold__dirty_mark(section, first, granules, true);
+    freehold__lock_drop(&pages->lock);
 }
 
 /* Purges one expired block; false when there is none, or the port refuses. Under the purge lock. */
@@ -246,6 +291,7 @@ static bool purge_one(freehold__pages *pages, uint32_t now, bool all)
     freehold__section *section = freehold__granule_section(block);
     unsigned first = freehold__granule_number(block), granules = 1u << block->order;
     unsigned dirty = block->dirty;
+    mark_huge(pages, section, first, granules);
     bool purged = purge_block(pages, section, first, granules);
     freehold__lock_take(&pages->lock);
     bool less = freehold__dirty_count(section, first, granules) < dirty;
@@ -278,7 +324,7 @@ void freehold__pages_set_huge(freehold__pages *pages, freehold__huge huge)
     freehold__lock_take(&pages->lock);
     pages->huge = pages->large.huge = huge;
     for (freehold__section *section = pages->sections; section != NULL; section = section->next)
-        freehold__section_set_huge(section, huge);
+        set_huge(section, huge);
     freehold__lock_drop(&pages->lock);
 }
 

@@ -23,10 +23,23 @@ freehold__section *freehold__section_map(struct freehold__pages *pages)
     return section;
 }
 
-void freehold__section_set_huge(freehold__section *section, freehold__huge huge)
+void freehold__section_set_huge(freehold__section *section, unsigned first, freehold__huge huge)
 {
-    uintptr_t users = freehold__section_base(section) + FREEHOLD__USER_OFFSET;
-    freehold__port_huge((void *)users, FREEHOLD__SECTION - FREEHOLD__USER_OFFSET, huge);
+    uintptr_t from = freehold__granule_address(section, first);
+    uintptr_t end = freehold__section_base(section) + FREEHOLD__SECTION;
+    freehold__port_huge((void *)from, end - from, huge);
+}
+
+bool freehold__section_purge(uintptr_t address, size_t bytes)
+{
+    freehold__section *section = freehold__section_at(address);
+    uint8_t adaptive = FREEHOLD__SECTION_ADAPTIVE;
+    if (freehold__unlikely(
+            atomic_load_explicit(&section->huge, memory_order_relaxed) == adaptive) &&
+        ((address | bytes) & (FREEHOLD__HUGE_PAGE - 1)) != 0 &&
+        atomic_compare_exchange_strong(&section->huge, &adaptive, FREEHOLD__SECTION_SPLIT))
+        freehold__section_set_huge(section, FREEHOLD__USER_GRANULE, FREEHOLD__HUGE_NEVER);
+    return freehold__port_purge((void *)address, bytes);
 }
 
 void freehold__section_unmap(freehold__section *section)

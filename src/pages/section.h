@@ -35,15 +35,24 @@
 #define FREEHOLD__USER_OFFSET                                                                      \
     (FREEHOLD__SECTION_SHIFT < 25 && FREEHOLD__GUARD != 0 ? FREEHOLD__SECTION / 8                  \
                                                           : FREEHOLD__SECTION / 16)
-#define FREEHOLD__DESCRIPTOR (sizeof(void *) == 8 ? 448u : 384u) /* bytes, a multiple of 64 */
-#define FREEHOLD__USER_GRANULE     ((unsigned)(FREEHOLD__USER_OFFSET >> FREEHOLD__GRANULE_SHIFT))
-#define FREEHOLD__DESCRIPTOR_UNIT  64u  /* the page map counts in these */
+#define FREEHOLD__HUGE_PAGE       ((uintptr_t)2 * 1024 * 1024) /* bytes, on most processors */
+#define FREEHOLD__DESCRIPTOR      (sizeof(void *) == 8 ? 448u : 384u) /* bytes, a multiple of 64 */
+#define FREEHOLD__USER_GRANULE    ((unsigned)(FREEHOLD__USER_OFFSET >> FREEHOLD__GRANULE_SHIFT))
+#define FREEHOLD__DESCRIPTOR_UNIT 64u /* the page map counts in these */
 
 typedef enum freehold__granule_state {
     FREEHOLD__GRANULE_INSIDE, /* not the first of its block, or not for users */
     FREEHOLD__GRANULE_FREE,   /* first of a free block of 2^order granules */
     FREEHOLD__GRANULE_USED    /* first of a span of `granules` */
 } freehold__granule_state;
+
+/* Which pages the users' part of a section has. */
+typedef enum freehold__section_pages {
+    FREEHOLD__SECTION_SMALL,    /* as the system is set, or small ones */
+    FREEHOLD__SECTION_HUGE,     /* huge ones were asked for */
+    FREEHOLD__SECTION_ADAPTIVE, /* the same, as long as that costs no memory */
+    FREEHOLD__SECTION_SPLIT     /* no more */
+} freehold__section_pages;
 
 /* What is known of a block of granules, kept with its first one. Guarded by the lock of the page
  * instance. */
@@ -66,6 +75,9 @@ typedef struct freehold__section {
     struct freehold__section *next;
     uint32_t next_descriptor; /* units */
     uint32_t end;             /* first granule not yet in the buddies */
+    /* freehold__section_pages. Written under the page lock; only a purge, without it, goes from
+     * ADAPTIVE to SPLIT. */
+    _Atomic uint8_t huge;
     uint64_t dirty[(FREEHOLD__SECTION_GRANULES + 63) / 64]; /* free granules that may be resident */
 
     /* Granule -> descriptor, in bytes from the start of the section structure. Written under the
@@ -112,8 +124,16 @@ static inline void *freehold__section_descriptor(freehold__section *section, uns
     return (char *)section + (size_t)unit * FREEHOLD__DESCRIPTOR_UNIT;
 }
 
-/* Which pages the users' part gets: the state before it is small, and touched here and there. */
-void freehold__section_set_huge(freehold__section *section, freehold__huge huge);
+/* Which pages the users' part gets from that granule on: the state before it is small, and touched here
+ * and there. */
+void freehold__section_set_huge(freehold__section *section, unsigned first, freehold__huge huge);
+
+/*
+ * Purges whole pages of the users' part; false when the port refuses. A purge of less than a huge page
+ * splits one, and the system may join it again, with memory that nobody asked for: so by the adaptive
+ * policy the section has no huge pages any more from then on.
+ */
+bool freehold__section_purge(uintptr_t address, size_t bytes);
 
 /* Maps a section for `pages` with its guards, everything else zero; NULL when the port refuses. */
 freehold__section *freehold__section_map(struct freehold__pages *pages);

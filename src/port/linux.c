@@ -148,7 +148,7 @@ bool freehold__port_protect(void *base, size_t bytes, freehold__protection prote
 void freehold__port_huge(void *base, size_t bytes, freehold__huge huge)
 {
     int saved = errno;
-    if (huge != FREEHOLD__HUGE_SYSTEM)
+    if (huge == FREEHOLD__HUGE_ALWAYS || huge == FREEHOLD__HUGE_NEVER)
         madvise(base, bytes, huge == FREEHOLD__HUGE_ALWAYS ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     errno = saved;
 }

@@ -60,6 +60,7 @@ bool freehold__port_protect(void *base, size_t bytes, freehold__protection prote
  * large ones wherever they fit, none, or as the system is set. Advice: it cannot fail.
  */
 typedef enum freehold__huge {
+    FREEHOLD__HUGE_ADAPTIVE, /* as the page layer finds good (pages/pages.h); to the port, no advice */
     FREEHOLD__HUGE_SYSTEM,
     FREEHOLD__HUGE_ALWAYS,
     FREEHOLD__HUGE_NEVER

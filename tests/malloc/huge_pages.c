@@ -6,46 +6,9 @@
  * mapped itself has not, nor has the process.
  */
 #define _GNU_SOURCE 1
-#include <stdbool.h>
-#include <stdio.h>
-#include <sys/mman.h>
+#include "smaps.h"
+
 #include <sys/prctl.h>
-
-#include "check.h"
-
-#define MIB ((size_t)1 << 20)
-
-typedef struct mapping {
-    char flags[256]; /* of smaps: "rd wr mr mw me ac " */
-    size_t huge_kib;
-} mapping;
-
-/* The mapping that an address is in. */
-static mapping mapping_of(const void *address)
-{
-    static char buffer[1 << 16]; /* the stream's: what is read must not change what it says */
-    FILE *file = fopen("/proc/self/smaps", "r");
-    mapping m = {"", 0};
-    char line[512];
-    unsigned long from, to;
-    bool inside = false;
-    CHECK(file != NULL && setvbuf(file, buffer, _IOFBF, sizeof buffer) == 0);
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
-            inside = (unsigned long)address - from < to - from;
-        else if (inside && sscanf(line, "AnonHugePages: %zu kB", &m.huge_kib) != 1 &&
-                 strncmp(line, "VmFlags: ", 9) == 0)
-            memcpy(m.flags, line + 9, sizeof m.flags - 1);
-    }
-    fclose(file);
-    CHECK(m.flags[0] != '\0');
-    return m;
-}
-
-static bool has(const mapping *m, const char *flag)
-{
-    return strstr(m->flags, flag) != NULL;
-}
 
 static const char *advice; /* "hg ", "nh ", or NULL: none */
 
@@ -54,18 +17,6 @@ static void expect(const void *address)
     mapping m = mapping_of(address);
     CHECK(has(&m, "hg ") == (advice != NULL && strcmp(advice, "hg ") == 0));
     CHECK(has(&m, "nh ") == (advice != NULL && strcmp(advice, "nh ") == 0));
-}
-
-/* Whether the system gives huge pages to those who ask. */
-static bool system_gives(void)
-{
-    char line[100] = "";
-    FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
-    if (file == NULL)
-        return false;
-    bool read = fgets(line, sizeof line, file) != NULL;
-    fclose(file);
-    return read && strstr(line, "[never]") == NULL;
 }
 
 static void blocks_have_it(void)
@@ -128,10 +79,8 @@ int main(int argc, char **argv)
     CHECK(argc == 2);
     if (strcmp(argv[1], "system") != 0)
         advice = strcmp(argv[1], "always") == 0 ? "hg " : "nh ";
-    void *page = mmap(NULL, 4 * MIB, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED || madvise(page, 4 * MIB, MADV_HUGEPAGE) != 0)
-        advice = NULL; /* a system without them takes no advice */
-    munmap(page, 4 * MIB);
+    if (!system_takes_advice())
+        advice = NULL;
     blocks_have_it();
     large_blocks_have_it();
     nobody_else_has_it();

@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 LIBRARY, PROBE, NO_CXX = map(os.path.abspath, sys.argv[1:])
-KNOWN = ("(known: stats=FILE, purger=0|1, retain=decay|never|immediate, huge_pages=system|always|never, check=N, "
+KNOWN = ("(known: stats=FILE, purger=0|1, retain=decay|never|immediate, huge_pages=adaptive|system|always|never, check=N, "
          "limit=SIZE, soft_limit=SIZE)")
 SIZES = "(a size is a number of bytes, or of units K, M or G: 512M)"
 WIDE = open(LIBRARY, "rb").read(5)[4] == 2  # ELF's class: addresses of 64 bits
@@ -74,7 +74,7 @@ def test_options():
     complains("retain=forever", "bad value in 'retain=forever'")
     complains("retain=", "bad value in 'retain='")
     complains("retain=decays", "bad value in 'retain=decays'")
-    for value in ["system", "always", "never"]:  # F86
+    for value in ["adaptive", "system", "always", "never"]:  # F86
         quiet(f"huge_pages={value}", 10, 3)
     complains("huge_pages=2M", "bad value in 'huge_pages=2M'")
     complains("huge_pages=", "bad value in 'huge_pages='")
