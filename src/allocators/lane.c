@@ -205,7 +205,7 @@ static void count_slab(freehold__lane *lane, freehold__bin *bin, const freehold_
  * must then stay this lane's until the notice is taken from the inbox, which brings the slab here
  * again.
  */
-static bool release(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab)
+static bool release_slab(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab)
 {
     uintptr_t mine = (uintptr_t)lane;
     if (!atomic_compare_exchange_strong_explicit(
@@ -319,7 +319,7 @@ static void place(freehold__lane *lane, freehold__slab *slab)
     unsigned free = freehold__slab_free(slab), enough = rejoin_at(bin, slab);
     if (free == slab->slots) {
         freehold__slab_set_trigger(slab, FREEHOLD__TRIGGER_NEVER);
-        if (keeps_empty(lane, bin, slab) || !release(lane, bin, slab))
+        if (keeps_empty(lane, bin, slab) || !release_slab(lane, bin, slab))
             push_empty(lane, bin, slab);
     } else if (free >= enough) {
         freehold__slab_set_trigger(slab, 0);
@@ -590,8 +590,8 @@ static void tend_sometimes(freehold__lane *lane)
 {
     /* The relift that has found it at its end has left it there. */
     if (freehold__unlikely(lane->slow_paths == 0 || --lane->slow_paths == 0)) {
-        lane->slow_paths = TEND_EVERY;
         freehold__heap_tend(lane->heap, lane);
+        lane->slow_paths = freehold__pace_hurries(&lane->heap->pace) ? 1 : TEND_EVERY;
     }
 }
 
@@ -697,18 +697,23 @@ static bool at_rest(freehold__slab *slab, size_t *free)
     return rest && *free >= page();
 }
 
-/* `spare` bytes of free memory may stay in the lane's slabs. */
-static void retain_slab(
-    freehold__lane *lane, freehold__slab *slab, bool still, bool all, size_t *spare)
+static void retain_slab(freehold__lane *lane, freehold__slab *slab, bool still, size_t *slice)
 {
+    freehold__look *look = &lane->look;
     size_t free;
-    bool rest = at_rest(slab, &free);
-    if (!rest && !all)
+    if (slab->seen_in == look->number)
         return;
-    if (!all && free <= *spare)
-        *spare -= free;
-    else
-        lane->heap->pages.purged_bytes += purge_slab(slab, still);
+    slab->seen_in = look->number;
+    bool rest = at_rest(slab, &free);
+    if (!rest && slice != NULL)
+        return;
+    if (slice != NULL && free <= look->spare) {
+        look->spare -= free;
+        return;
+    }
+    size_t purged = purge_slab(slab, still);
+    lane->heap->pages.purged_bytes += purged;
+    freehold__slice_spend(slice, purged);
 }
 
 /*
@@ -737,38 +742,74 @@ static void retire(freehold__lane *lane, freehold__bin *bin, freehold__slab *sla
     freehold__pages_rest(pages, bytes);
 }
 
-static void retain_bin(
-    freehold__lane *lane, freehold__bin *bin, bool still, bool all, size_t *spare)
+/* A bin gives empty slabs back: those that nobody has needed since the last look, or all. */
+static void retain_empties(freehold__lane *lane, freehold__bin *bin, bool all)
 {
-    if (still && all && bin->active != NULL)
-        retire(lane, bin, bin->active);
     unsigned surplus = all ? bin->empties : bin->idle_empties;
     for (freehold__slab *slab = bin->empty, *next; slab != NULL && surplus > 0; slab = next) {
         next = slab->next;
         unlink_slab(lane, bin, slab);
-        if (release(lane, bin, slab))
+        if (release_slab(lane, bin, slab))
             surplus--;
         else
             push_empty(lane, bin, slab);
     }
     bin->idle_empties = bin->empties;
-
-    if (bin->active != NULL)
-        retain_slab(lane, bin->active, still, all, spare);
-    for (freehold__slab *slab = bin->first; slab != NULL; slab = slab->next)
-        retain_slab(lane, slab, still, all, spare);
 }
 
-void freehold__lane_retain(freehold__lane *lane, bool still, bool all)
+/* False when the slice was spent before the bin's end. */
+static bool retain_bin(freehold__lane *lane, freehold__bin *bin, bool still, size_t *slice)
 {
-    size_t spare = freehold__retain_bound(lane->held_bytes);
-    if (lane->heap->pages.retain == FREEHOLD__RETAIN_NEVER && !all)
-        return;
-    for (unsigned i = 0; i < FREEHOLD__CLASSES; i++)
-        retain_bin(lane, &lane->bin[i], still, all, &spare);
-    /* Full slabs that others have freed are in no list yet but the inbox. It only grows at its
-     * head, and shrinks under the lock that is held. */
+    if (!lane->look.in_bin) {
+        if (still && slice == NULL && bin->active != NULL)
+            retire(lane, bin, bin->active);
+        retain_empties(lane, bin, slice == NULL);
+    }
+    lane->look.in_bin = true;
+    if (bin->active != NULL)
+        retain_slab(lane, bin->active, still, slice);
+    for (freehold__slab *slab = bin->first; slab != NULL; slab = slab->next) {
+        if (freehold__slice_is_spent(slice))
+            return false;
+        retain_slab(lane, slab, still, slice);
+    }
+    lane->look.in_bin = false;
+    return true;
+}
+
+/* Full slabs that others have freed are in no list yet but the inbox. It only grows at its head, and
+ * shrinks under the lock that is held. */
+static bool retain_inbox(freehold__lane *lane, bool still, size_t *slice)
+{
     freehold__slab *slab = atomic_load_explicit(&lane->inbox, memory_order_acquire);
-    for (; slab != NULL; slab = atomic_load_explicit(&slab->next_pending, memory_order_relaxed))
-        retain_slab(lane, slab, still, all, &spare);
+    for (; slab != NULL; slab = atomic_load_explicit(&slab->next_pending, memory_order_relaxed)) {
+        if (freehold__slice_is_spent(slice))
+            return false;
+        retain_slab(lane, slab, still, slice);
+    }
+    return true;
+}
+
+static void begin_look(freehold__lane *lane, uint32_t now)
+{
+    lane->look = (freehold__look){.spare = freehold__retain_bound(lane->held_bytes),
+        .began = now,
+        .number = (uint8_t)(lane->look.number + 1),
+        .under_way = true};
+}
+
+void freehold__lane_retain(freehold__lane *lane, bool still, uint32_t now, size_t *slice)
+{
+    freehold__look *look = &lane->look;
+    if (slice != NULL && lane->heap->pages.retain == FREEHOLD__RETAIN_NEVER)
+        return;
+    if (slice == NULL ||
+        (!look->under_way && freehold__has_passed(now, look->began, FREEHOLD__RETAIN_PERIOD)))
+        begin_look(lane, now);
+    if (!look->under_way)
+        return;
+    for (; look->bin < FREEHOLD__CLASSES; look->bin++)
+        if (!retain_bin(lane, &lane->bin[look->bin], still, slice))
+            return;
+    look->under_way = !retain_inbox(lane, still, slice);
 }

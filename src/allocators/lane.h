@@ -38,6 +38,14 @@ typedef struct freehold__bin {
     uint8_t index;
 } freehold__bin;
 
+/* One look of retention over all slabs of a lane, in as many visits as it takes slices. The lane's lock. */
+typedef struct freehold__look {
+    size_t spare;   /* bytes of free memory that may still stay in the slabs */
+    uint32_t began; /* milliseconds */
+    uint8_t number, bin;
+    bool under_way, in_bin; /* some of the bin's slabs have been looked at */
+} freehold__look;
+
 typedef struct freehold__lane {
     /* Constants, heap among them because every free by another thread reads it. */
     struct freehold__heap *heap;
@@ -56,6 +64,7 @@ typedef struct freehold__lane {
     struct freehold__lane *next;        /* all lanes of the heap, for ever */
     struct freehold__lane *next_parked; /* heap's lock */
     size_t held_bytes, empty_bytes;     /* spans owned, spans of empty slabs */
+    freehold__look look;
     freehold__slab *resting;         /* stack of resting slabs, of any class; only under a quota */
     uint64_t lifted;                 /* slots ever lifted: allocations, and those still lifted */
     _Atomic(freehold__slab *) raced; /* a double free found by a merge, not yet reported */
@@ -72,7 +81,7 @@ typedef struct freehold__heap {
     freehold__lock tend_lock; /* whoever looks after retention; guards the cursor */
     freehold__lane *cursor;   /* the lane that it looks at next */
     _Atomic uint32_t parked_count, lane_count;
-    _Atomic uint32_t looked_at; /* when retention last looked */
+    freehold__pace pace;
     /* Constant: the class of all its slots (freehold/slab.h), which has the index 0; NULL: the usual
      * ones. */
     const freehold__size_class *own_class;
@@ -301,11 +310,12 @@ void freehold__lane_drain(freehold__lane *lane);
 freehold__slab *freehold__lane_surrender(freehold__lane *lane, unsigned index, freehold__lane *to);
 
 /*
- * Under the lane's lock, by anybody: purges free pages and gives empty slabs back. `still`: no
- * thread can pop a slot of this lane meanwhile, because it is parked or the caller is its thread,
- * so what is lifted may be purged too.
+ * Under the lane's lock, by anybody: purges free pages and gives empty slabs back, as much as the slice
+ * has room for; then the next call goes on from there. With a NULL slice all that is free, else what has
+ * been at rest for a period. `still`: no thread can pop a slot of this lane meanwhile, because it is
+ * parked or the caller is its thread, so what is lifted may be purged too.
  */
-void freehold__lane_retain(freehold__lane *lane, bool still, bool all);
+void freehold__lane_retain(freehold__lane *lane, bool still, uint32_t now, size_t *slice);
 
 /* Retention, when its period is over; called on slow paths without a lock. */
 void freehold__heap_tend(freehold__heap *heap, freehold__lane *lane);

@@ -126,7 +126,8 @@ freehold__slab *freehold__heap_adopt(freehold__heap *heap, freehold__lane *lane,
 
 /* `mine` is the caller's own lane, or NULL. The caller calls after_retaining when it has dropped
  * its lock. */
-static void retain_lane(freehold__lane *lane, const freehold__lane *mine, bool all)
+static void retain_lane(
+    freehold__lane *lane, const freehold__lane *mine, uint32_t now, size_t *slice)
 {
     if (lane == mine)
         freehold__lane_enter(lane);
@@ -135,7 +136,7 @@ static void retain_lane(freehold__lane *lane, const freehold__lane *mine, bool a
     bool still = lane == mine || atomic_load(&lane->state) == FREEHOLD__LANE_PARKED;
     if (still)
         freehold__lane_drain(lane);
-    freehold__lane_retain(lane, still, all);
+    freehold__lane_retain(lane, still, now, slice);
     if (lane == mine)
         freehold__lane_leave_quietly(lane);
     else
@@ -153,21 +154,26 @@ static void after_retaining(freehold__lane *lane)
     freehold__lane_help(lane);
 }
 
-/* The lanes that one look of retention goes to: the caller's own, and a few others in turn. Under
- * the tend lock. */
-static unsigned choose_lanes(
-    freehold__heap *heap, freehold__lane *mine, freehold__lane *chosen[VISIT_AT_MOST + 1])
+/*
+ * One look at the lanes: the caller's own, and a few others in turn, until the slice is spent; then the
+ * cursor stays where there may be more to do. The lanes that were visited are in *chosen. Under the tend
+ * lock.
+ */
+static unsigned retain_lanes(freehold__heap *heap, freehold__lane *mine, uint32_t now,
+    size_t *slice, freehold__lane *chosen[VISIT_AT_MOST + 1])
 {
     unsigned count = 0;
-    if (mine != NULL)
-        chosen[count++] = mine;
-    for (unsigned asked = 0; asked < VISIT_AT_MOST; asked++) {
+    if (mine != NULL && !freehold__slice_is_spent(slice))
+        retain_lane(chosen[count++] = mine, mine, now, slice);
+    for (unsigned asked = 0; asked < VISIT_AT_MOST && !freehold__slice_is_spent(slice); asked++) {
         if (heap->cursor == NULL)
             heap->cursor = heap->lanes;
         if (heap->cursor == NULL)
             break;
         if (heap->cursor != mine)
-            chosen[count++] = heap->cursor;
+            retain_lane(chosen[count++] = heap->cursor, mine, now, slice);
+        if (freehold__slice_is_spent(slice))
+            break;
         heap->cursor = heap->cursor->next;
         if (heap->cursor == NULL)
             break; /* once around is enough */
@@ -175,18 +181,15 @@ static unsigned choose_lanes(
     return count;
 }
 
-/* The caller has said when everything was looked at last, and that it is time. */
-static freehold__cold void tend(
-    freehold__heap *heap, freehold__lane *lane, uint32_t now, uint32_t before)
+static freehold__cold void tend(freehold__heap *heap, freehold__lane *mine, uint32_t now)
 {
     freehold__lane *chosen[VISIT_AT_MOST + 1];
-    if (!atomic_compare_exchange_strong(&heap->looked_at, &before, now) ||
-        !freehold__lock_try(&heap->tend_lock))
+    size_t slice;
+    if (!freehold__pace_take(&heap->pace, now, &slice) || !freehold__lock_try(&heap->tend_lock))
         return;
-    freehold__pages_retain(&heap->pages, now, false);
-    unsigned count = choose_lanes(heap, lane, chosen);
-    for (unsigned i = 0; i < count; i++)
-        retain_lane(chosen[i], lane, false);
+    freehold__pages_retain(&heap->pages, now, &slice);
+    unsigned count = retain_lanes(heap, mine, now, &slice, chosen);
+    freehold__pace_done(&heap->pace, &slice);
     freehold__lock_drop(&heap->tend_lock);
     for (unsigned i = 0; i < count; i++)
         after_retaining(chosen[i]);
@@ -194,9 +197,8 @@ static freehold__cold void tend(
 
 void freehold__heap_tend_at(freehold__heap *heap, freehold__lane *lane, uint32_t now)
 {
-    uint32_t before = atomic_load_explicit(&heap->looked_at, memory_order_relaxed);
-    if (freehold__unlikely(freehold__has_passed(now, before, FREEHOLD__RETAIN_PERIOD)))
-        tend(heap, lane, now, before);
+    if (freehold__unlikely(freehold__pace_is_due(&heap->pace, now)))
+        tend(heap, lane, now);
 }
 
 void freehold__heap_tend(freehold__heap *heap, freehold__lane *lane)
@@ -209,10 +211,10 @@ bool freehold__heap_trim(freehold__heap *heap, freehold__lane *mine)
     uint64_t before = heap->pages.purged_bytes + heap->pages.large.purged_bytes;
     size_t used = heap->pages.used; /* where nothing can be purged, spans go back all the same */
     for (freehold__lane *lane = heap->lanes; lane != NULL; lane = lane->next) {
-        retain_lane(lane, mine, true);
+        retain_lane(lane, mine, 0, NULL);
         after_retaining(lane);
     }
-    freehold__pages_retain(&heap->pages, freehold__port_milliseconds(), true);
+    freehold__pages_retain(&heap->pages, freehold__port_milliseconds(), NULL);
     return heap->pages.used < used ||
            heap->pages.purged_bytes + heap->pages.large.purged_bytes != before;
 }

@@ -20,8 +20,8 @@ typedef struct state {
     freehold__large large;
     _Atomic uint64_t failures, requested, reallocations;
     _Atomic uint64_t frees_before,
-        purged_before;          /* what the engine had counted at the last reset */
-    _Atomic uint32_t looked_at; /* when retention last looked */
+        purged_before; /* what the engine had counted at the last reset */
+    freehold__pace pace;
 } state;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__PAGE_WORDS &&
@@ -38,16 +38,17 @@ static state *state_of(freehold_allocator *self)
 /* Gives back what the policy no longer keeps, when its period is over. */
 static void tend(state *s, uint32_t now)
 {
-    uint32_t before = s->looked_at;
-    if (freehold__has_passed(now, before, FREEHOLD__RETAIN_PERIOD) &&
-        atomic_compare_exchange_strong(&s->looked_at, &before, now))
-        freehold__large_retain(&s->large, s->large.live_bytes, now, false);
+    size_t slice;
+    if (!freehold__pace_take(&s->pace, now, &slice))
+        return;
+    freehold__large_retain(&s->large, s->large.live_bytes, now, &slice);
+    freehold__pace_done(&s->pace, &slice);
 }
 
 static bool release_kept(state *s)
 {
     uint64_t before = s->large.purged_bytes;
-    freehold__large_retain(&s->large, 0, 0, true);
+    freehold__large_retain(&s->large, 0, 0, NULL);
     return s->large.purged_bytes != before;
 }
 

@@ -16,7 +16,7 @@ static void *purge_for_ever(void *unused)
 {
     (void)unused;
     for (;;) {
-        freehold__port_sleep(FREEHOLD__RETAIN_PERIOD);
+        freehold__port_sleep(freehold__pace_wait(&freehold__process_heap.pace));
         freehold__heap_tend(&freehold__process_heap, NULL);
     }
     return NULL;

@@ -319,11 +319,14 @@ static bool take_expired(
     return expired;
 }
 
-void freehold__large_retain(freehold__large *large, size_t live, uint32_t now, bool all)
+void freehold__large_retain(freehold__large *large, size_t live, uint32_t now, size_t *slice)
 {
     freehold__large_block block;
-    while (take_expired(large, live, now, all, &block))
+    while (
+        !freehold__slice_is_spent(slice) && take_expired(large, live, now, slice == NULL, &block)) {
         unmap_charged(large, block.base, block.bytes);
+        freehold__slice_spend(slice, block.bytes);
+    }
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
@@ -675,7 +678,7 @@ const char *freehold__large_check(freehold__large *large)
 
 void freehold__large_release(freehold__large *large)
 {
-    freehold__large_retain(large, 0, 0, true);
+    freehold__large_retain(large, 0, 0, NULL);
     for (size_t i = 0; i < large->capacity; i++)
         if (large->table[i].base != 0)
             freehold__port_unmap((void *)large->table[i].base, large->table[i].bytes);

@@ -96,9 +96,9 @@ void *freehold__large_resize(freehold__large *large, void *base, size_t bytes);
  * as it was. */
 bool freehold__large_resize_in_place(freehold__large *large, void *base, size_t bytes);
 
-/* Unmaps kept blocks that the policy no longer keeps beside `live` bytes; all of them when `all`.
- * */
-void freehold__large_retain(freehold__large *large, size_t live, uint32_t now, bool all);
+/* Unmaps kept blocks that the policy no longer keeps beside `live` bytes, as many as the slice has room
+ * for; all of them when it is NULL. */
+void freehold__large_retain(freehold__large *large, size_t live, uint32_t now, size_t *slice);
 
 /*
  * Whether this thread holds the lock: it is in a signal handler that has interrupted one of the

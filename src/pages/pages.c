@@ -144,7 +144,7 @@ freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules)
     return span;
 }
 
-static void purge_free(freehold__pages *pages, uint32_t now, bool all);
+static void purge_free(freehold__pages *pages, uint32_t now, size_t *slice);
 
 void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty)
 {
@@ -161,7 +161,7 @@ void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty)
         uncharge(pages, granules);
     freehold__lock_drop(&pages->lock);
     if (freehold__unlikely(pages->retain == FREEHOLD__RETAIN_IMMEDIATE))
-        purge_free(pages, now, true);
+        purge_free(pages, now, NULL);
 }
 
 /* ---- retention ------------------------------------------------------------------------------- */
@@ -281,16 +281,17 @@ static void mark_huge(
 }
 
 /* Purges one expired block; false when there is none, or the port refuses. Under the purge lock. */
-static bool purge_one(freehold__pages *pages, uint32_t now, bool all)
+static bool purge_one(freehold__pages *pages, uint32_t now, size_t *slice)
 {
     freehold__lock_take(&pages->lock);
-    freehold__granule *block = take_expired(pages, now, all);
+    freehold__granule *block = take_expired(pages, now, slice == NULL);
     freehold__lock_drop(&pages->lock);
     if (block == NULL)
         return false;
     freehold__section *section = freehold__granule_section(block);
     unsigned first = freehold__granule_number(block), granules = 1u << block->order;
     unsigned dirty = block->dirty;
+    freehold__slice_spend(slice, dirty * FREEHOLD__GRANULE);
     mark_huge(pages, section, first, granules);
     bool purged = purge_block(pages, section, first, granules);
     freehold__lock_take(&pages->lock);
@@ -300,21 +301,21 @@ static bool purge_one(freehold__pages *pages, uint32_t now, bool all)
     return purged && less;
 }
 
-static void purge_free(freehold__pages *pages, uint32_t now, bool all)
+static void purge_free(freehold__pages *pages, uint32_t now, size_t *slice)
 {
-    if (all)
+    if (slice == NULL)
         freehold__lock_take(&pages->purge_lock);
     else if (!freehold__lock_try(&pages->purge_lock))
         return; /* somebody is at it */
-    while (purge_one(pages, now, all))
+    while (!freehold__slice_is_spent(slice) && purge_one(pages, now, slice))
         continue;
     freehold__lock_drop(&pages->purge_lock);
 }
 
-void freehold__pages_retain(freehold__pages *pages, uint32_t now, bool all)
+void freehold__pages_retain(freehold__pages *pages, uint32_t now, size_t *slice)
 {
-    purge_free(pages, now, all);
-    freehold__large_retain(&pages->large, freehold__pages_live(pages), now, all);
+    purge_free(pages, now, slice);
+    freehold__large_retain(&pages->large, freehold__pages_live(pages), now, slice);
 }
 
 /* ---- huge pages ------------------------------------------------------------------------------ */

@@ -53,9 +53,9 @@ freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules);
  */
 void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty);
 
-/* Purges what the policy no longer keeps; everything free when `all`. Cheap when there is nothing
- * to do. */
-void freehold__pages_retain(freehold__pages *pages, uint32_t now, bool all);
+/* Purges what the policy no longer keeps, as much as the slice has room for; everything free when it is
+ * NULL. Cheap when there is nothing to do. */
+void freehold__pages_retain(freehold__pages *pages, uint32_t now, size_t *slice);
 
 /* Which pages spans and large blocks get from now on (port/port.h), those of the sections that there
  * are included. */

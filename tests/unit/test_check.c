@@ -58,7 +58,7 @@ static void build(void)
 {
     static void *slots[12][64];
     bool zeroed;
-    heap = (freehold__heap){.looked_at = freehold__port_milliseconds()};
+    heap = (freehold__heap){.pace = {.looked_at = freehold__port_milliseconds()}};
     mine = freehold__lane_acquire(&heap);
     parked = freehold__lane_acquire(&heap);
     third = freehold__lane_acquire(&heap);

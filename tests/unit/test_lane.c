@@ -18,7 +18,7 @@ static freehold__heap heap;
 static int fresh(void **state)
 {
     UNUSED_STATE(state);
-    heap = (freehold__heap){.looked_at = freehold__port_milliseconds()};
+    heap = (freehold__heap){.pace = {.looked_at = freehold__port_milliseconds()}};
     return 0;
 }
 
@@ -289,7 +289,7 @@ static void what_is_no_slot_changes_nothing(void **state)
         CHECK(!give(other, a + k));
     }
     CHECK(memcmp(&before, slab_of(a), sizeof before) == 0); /* T20: nothing mutated */
-    freehold__heap another = {.looked_at = 0};
+    freehold__heap another = {.pace = {.looked_at = 0}};
     assert_false(freehold__lane_free_elsewhere(&another, other, slab_of(a), (uintptr_t)a));
     assert_int_equal(freehold__heap_find(&another, a).bytes, 0);
     assert_true(give(other, a));
@@ -505,6 +505,13 @@ static void trim_reaches_its_bound_every_time(void **state)
     fresh(NULL);
 }
 
+static void look(freehold__lane *lane, uint32_t now)
+{
+    freehold__lane_enter(lane);
+    freehold__lane_retain(lane, true, now, &(size_t){SIZE_MAX});
+    freehold__lane_leave(lane);
+}
+
 static void retention_waits_for_rest(void **state)
 {
     UNUSED_STATE(state);
@@ -512,16 +519,45 @@ static void retention_waits_for_rest(void **state)
     static void *kept[1000];
     sparse(lane, 320, 90000, kept); /* 28 MB: more than the 4 MiB that may stay */
     size_t before = resident();
-    freehold__lane_enter(lane);
-    freehold__lane_retain(lane, true, false);
-    freehold__lane_leave(lane);
+    uint32_t now = freehold__port_milliseconds();
+    look(lane, now);
     /* the first look only notes what is at rest */
     assert_true(resident() + ((size_t)2 << 20) > before);
-    freehold__lane_enter(lane);
-    freehold__lane_retain(lane, true, false);
-    freehold__lane_leave(lane);
+    look(lane, now + FREEHOLD__RETAIN_PERIOD - 1); /* not yet */
+    assert_true(resident() + ((size_t)2 << 20) > before);
+    look(lane, now + FREEHOLD__RETAIN_PERIOD);
     /* what may stay, and the survivors' pages */
     assert_true(resident() < ((size_t)4 << 20) + 900 * 8192);
+    sound();
+}
+
+/* F101: who comes by waits for one slice, however much there is to give back; and it does not take long. */
+static void a_look_purges_a_slice(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    static void *kept[1000], *dense[1000];
+    sparse(lane, 320, 90000, kept);
+    for (unsigned i = 0; i < 1000; i++) {
+        dense[i] = take(lane, 65536);
+        memset(dense[i], 1, 65536);
+    }
+    for (unsigned i = 0; i < 1000; i++)
+        assert_true(give(lane, dense[i]));
+    size_t most = 0, longest = (size_t)8192 << (FREEHOLD__ORDERS - 1);
+    uint32_t now = freehold__port_milliseconds(), steps = 0;
+    for (uint32_t end = now + 1500; now != end; now++) {
+        uint64_t before = heap.pages.purged_bytes;
+        freehold__heap_tend_at(&heap, lane, now);
+        size_t step = heap.pages.purged_bytes - before;
+        steps += step != 0;
+        most = step > most ? step : most;
+    }
+    assert_true(heap.pages.purged_bytes > (size_t)70 << 20);
+    assert_true(resident() < (size_t)16 << 20);
+    assert_in_range(most, 1, FREEHOLD__RETAIN_SLICE + longest);
+    assert_in_range(steps, 5, 30);
+    assert_int_equal(heap.pace.hurries, 0);
     sound();
 }
 
@@ -534,9 +570,7 @@ static void mode_never_leaves_lanes_alone(void **state)
     sparse(lane, 320, 50000, kept);
     size_t before = resident();
     for (unsigned i = 0; i < 4; i++) {
-        freehold__lane_enter(lane);
-        freehold__lane_retain(lane, true, false);
-        freehold__lane_leave(lane);
+        look(lane, freehold__port_milliseconds() + i * FREEHOLD__RETAIN_PERIOD);
     }
     assert_int_equal(resident(), before); /* T15 */
     freehold__heap_trim(&heap, lane);
@@ -702,6 +736,7 @@ int main(void)
         TEST(free_pages_inside_sparse_slabs_go),
         TEST(trim_reaches_its_bound_every_time),
         TEST(retention_waits_for_rest),
+        TEST(a_look_purges_a_slice),
         TEST(mode_never_leaves_lanes_alone),
         TEST(idle_lanes_are_purged_by_others),
         TEST(active_slabs_of_nobody_rest),

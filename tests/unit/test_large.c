@@ -117,7 +117,7 @@ static void what_was_freed_is_used_again(void **state)
     assert_int_equal(large.kept_bytes, 0);
     give(b);
     assert_true(mapped(b));
-    freehold__large_retain(&large, 0, 0, true);
+    freehold__large_retain(&large, 0, 0, NULL);
     assert_false(mapped(b));
     assert_int_equal(large.kept_bytes, 0);
     assert_int_equal(large.purged_bytes, 1 << 20);
@@ -227,19 +227,19 @@ static void old_blocks_go_and_young_ones_stay(void **state)
         give(block[i]);
     sound();
     uint32_t now = freehold__port_milliseconds();
-    freehold__large_retain(&large, 0, now, false);
+    freehold__large_retain(&large, 0, now, &(size_t){SIZE_MAX});
     assert_int_equal(large.kept_bytes, 20 << 20);
     /* a thread that read the clock before the blocks were freed, and came late to the lock */
-    freehold__large_retain(&large, 0, now - 50, false);
+    freehold__large_retain(&large, 0, now - 50, &(size_t){SIZE_MAX});
     assert_int_equal(large.kept_bytes, 20 << 20);
     /* an eighth of 800 MiB may stay */
-    freehold__large_retain(&large, (size_t)800 << 20, now + 5000, false);
+    freehold__large_retain(&large, (size_t)800 << 20, now + 5000, &(size_t){SIZE_MAX});
     assert_int_equal(large.kept_bytes, 20 << 20);
     large.retain = FREEHOLD__RETAIN_NEVER;
-    freehold__large_retain(&large, 0, now + 5000, false);
+    freehold__large_retain(&large, 0, now + 5000, &(size_t){SIZE_MAX});
     assert_int_equal(large.kept_bytes, 20 << 20);
     large.retain = FREEHOLD__RETAIN_DECAY;
-    freehold__large_retain(&large, 0, now + 5000, false);
+    freehold__large_retain(&large, 0, now + 5000, &(size_t){SIZE_MAX});
     assert_true(large.kept_bytes <= FREEHOLD__RETAIN_FLOOR);
     sound();
     large.retain = FREEHOLD__RETAIN_IMMEDIATE;

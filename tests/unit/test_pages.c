@@ -240,7 +240,7 @@ static void zeroed_says_the_truth(void **state)
             *(live[i].span.zeroed ? &zeroed : &not_zeroed) += 1;
         }
         if (op % 997 == 0)
-            freehold__pages_retain(&pages, now(), true);
+            freehold__pages_retain(&pages, now(), NULL);
     }
     memset(live, 0, sizeof live);
     assert_true(zeroed > 100 && not_zeroed > 100);
@@ -304,14 +304,14 @@ static void old_memory_is_bounded(void **state)
     uint32_t freed = now();
     size_t mib = (size_t)1 << 20;
     assert_int_equal(pages.buddy.dirty * FREEHOLD__GRANULE, 16 * mib);
-    freehold__pages_retain(&pages, freed, false); /* just freed: all of it stays */
+    freehold__pages_retain(&pages, freed, &(size_t){SIZE_MAX}); /* just freed: all of it stays */
     assert_int_equal(pages.buddy.dirty * FREEHOLD__GRANULE, 16 * mib);
     /* old: the floor stays */
-    freehold__pages_retain(&pages, freed + FREEHOLD__OLD_AFTER + 1000, false);
+    freehold__pages_retain(&pages, freed + FREEHOLD__OLD_AFTER + 1000, &(size_t){SIZE_MAX});
     assert_true(pages.buddy.dirty * FREEHOLD__GRANULE <= FREEHOLD__RETAIN_FLOOR);
     assert_true(pages.purged_bytes >= 12 * mib);
     assert_sound(freehold__pages_check(&pages));
-    freehold__pages_retain(&pages, freed + 10000, true); /* trim: nothing stays (T15) */
+    freehold__pages_retain(&pages, freed + 10000, NULL); /* trim: nothing stays (T15) */
     assert_int_equal(pages.buddy.dirty, 0);
     assert_int_equal(pages.purged_bytes, 16 * mib);
     give(wall, false);
@@ -329,7 +329,7 @@ static void much_live_memory_keeps_more(void **state)
         spans[i] = take(8);
     for (unsigned i = 0; i < 640; i += 2)
         give(spans[i], true); /* 20 MiB */
-    freehold__pages_retain(&pages, now() + 5000, false);
+    freehold__pages_retain(&pages, now() + 5000, &(size_t){SIZE_MAX});
     size_t bound = freehold__pages_live(&pages) / 8, kept = pages.buddy.dirty * FREEHOLD__GRANULE;
     assert_in_range(bound, 13 * mib, 16 * mib);
     assert_in_range(kept, bound - 65536, bound);
@@ -344,7 +344,7 @@ static void purging_lowers_resident_size_and_reads_zero(void **state)
     assert_int_equal(resident(span.base, bytes), bytes);
     give(span, true);
     assert_int_equal(resident(span.base, bytes), bytes); /* kept, for a while */
-    freehold__pages_retain(&pages, now(), true);
+    freehold__pages_retain(&pages, now(), NULL);
     assert_int_equal(resident(span.base, bytes), 0); /* T7 */
     freehold__span again = take(LONG);
     assert_int_equal(again.base, span.base);
@@ -366,7 +366,7 @@ static void the_oldest_goes_first(void **state)
         usleep(1000);
     give(young, true);
     /* A moment at which only the first is old; 4 MiB too much of both. */
-    freehold__pages_retain(&pages, freed + FREEHOLD__OLD_AFTER + 5, false);
+    freehold__pages_retain(&pages, freed + FREEHOLD__OLD_AFTER + 5, &(size_t){SIZE_MAX});
     assert_int_equal(resident(old.base, 512 * FREEHOLD__GRANULE), 0);
     assert_int_equal(resident(young.base, 512 * FREEHOLD__GRANULE), 512 * FREEHOLD__GRANULE);
     give(wall, false);
@@ -377,10 +377,10 @@ static void mode_never_keeps_until_asked(void **state)
     UNUSED_STATE(state);
     pages.retain = FREEHOLD__RETAIN_NEVER;
     dirt(256);
-    freehold__pages_retain(&pages, now() + 100000, false);
+    freehold__pages_retain(&pages, now() + 100000, &(size_t){SIZE_MAX});
     assert_int_equal(pages.buddy.dirty, 256 * 8);
     assert_int_equal(pages.purged_bytes, 0);
-    freehold__pages_retain(&pages, now(), true);
+    freehold__pages_retain(&pages, now(), NULL);
     assert_int_equal(pages.buddy.dirty, 0);
 }
 

@@ -70,7 +70,7 @@ static void give(uintptr_t base, bool dirty)
 
 static void trim(void)
 {
-    freehold__pages_retain(&pages, 0, true);
+    freehold__pages_retain(&pages, 0, NULL);
     CHECK_SOUND(freehold__pages_check(&pages));
 }
 
@@ -319,7 +319,7 @@ static void spans_at_work(uintptr_t *base, unsigned granules)
     }
     *base = freehold__pages_take(&pages, granules).base;
     if (*base == 0)
-        freehold__pages_retain(&pages, 0, true);
+        freehold__pages_retain(&pages, 0, NULL);
     if (*base != 0)
         count_in((size_t)granules * FREEHOLD__GRANULE);
 }

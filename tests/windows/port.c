@@ -177,7 +177,7 @@ static void pages_at_random(void **unused)
             assert_non_null(large[j]);
         }
         if (op % 500 == 0)
-            freehold__pages_retain(&pages, op, op % 1000 == 0);
+            freehold__pages_retain(&pages, op, op % 1000 == 0 ? NULL : &(size_t){SIZE_MAX});
         if (op % 200 == 0)
             assert_null(freehold__pages_check(&pages));
     }
