@@ -28,8 +28,8 @@ compile() { # PLACE COMPILER FLAGS... -- SOURCES
             -o "$WORK/out/$(echo "${source#"$root/"}" | tr / _).o"
     done
 }
-link() { # PLACE
-    on_$1 gcc -shared -fPIC -o "$WORK/out/linked.so" "$WORK"/out/src_*.o
+link() { # PLACE; into one object, for half of the sources do not make a library
+    on_$1 ld -r -o "$WORK/out/linked.o" "$WORK"/out/src_*.o
 }
 keep() { # PLACE: what was made, under its name
     rm -rf "${WORK:?}/$1"
