@@ -25,7 +25,9 @@ typedef struct freehold__quota {
     _Atomic size_t charged;  /* now */
     _Atomic size_t passed;   /* what was charged when the soft limit was last passed; 0: told */
     _Atomic uint64_t misses; /* requests that did not fit, at the first try or at the last */
-    _Atomic bool refused;    /* one did not fit after everything free was given back */
+    /* Whether one did not fit after everything free was given back. (A word: not every processor exchanges a
+     * byte.) */
+    _Atomic uint32_t refused;
 } freehold__quota;
 
 /* False: they do not fit, and nothing is charged. */

@@ -33,7 +33,7 @@ void freehold__section_set_huge(freehold__section *section, unsigned first, free
 bool freehold__section_purge(uintptr_t address, size_t bytes)
 {
     freehold__section *section = freehold__section_at(address);
-    uint8_t adaptive = FREEHOLD__SECTION_ADAPTIVE;
+    uint32_t adaptive = FREEHOLD__SECTION_ADAPTIVE;
     if (freehold__unlikely(
             atomic_load_explicit(&section->huge, memory_order_relaxed) == adaptive) &&
         ((address | bytes) & (FREEHOLD__HUGE_PAGE - 1)) != 0 &&

@@ -77,7 +77,7 @@ typedef struct freehold__section {
     uint32_t end;             /* first granule not yet in the buddies */
     /* freehold__section_pages. Written under the page lock; only a purge, without it, goes from
      * ADAPTIVE to SPLIT. */
-    _Atomic uint8_t huge;
+    _Atomic uint32_t huge; /* a word: not every processor exchanges a byte */
     uint64_t dirty[(FREEHOLD__SECTION_GRANULES + 63) / 64]; /* free granules that may be resident */
 
     /* Granule -> descriptor, in bytes from the start of the section structure. Written under the
