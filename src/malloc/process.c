@@ -61,6 +61,13 @@ static _Atomic bool started;
 
 static freehold__near const char options_variable[] = "FREEHOLD_OPTIONS";
 
+/* Not from whoever starts a program that has privileges of its own: an option names a file to write to.
+ * (Seldom asked by the safe name: that is in a part of libc which a small program does not need.) */
+static const char *options_given(void)
+{
+    return getenv(options_variable) != NULL ? secure_getenv(options_variable) : NULL;
+}
+
 static void start(void)
 {
     atomic_store(&starting, freehold__port_thread());
@@ -68,7 +75,7 @@ static void start(void)
     pthread_key_create(&exit_key, thread_exits);
     if (!freehold__threads_are_announced() || !freehold__is_single_threaded())
         freehold__fork_handlers();
-    freehold__options_read(getenv(options_variable));
+    freehold__options_read(options_given());
     atomic_store(&starting, 0);
     atomic_store_explicit(&started, true, memory_order_release);
 }
