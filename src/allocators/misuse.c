@@ -196,7 +196,9 @@ void freehold__heap_mismatch(
     freehold__found found = freehold__heap_find(heap, pointer);
     freehold__text text = freehold__report_begin(function, pointer);
     if (align != 0) {
-        freehold__text_add(&text, "alignment mismatch: not a multiple of ");
+        bool possible = freehold__is_power_of_two(align);
+        freehold__text_add(&text, "alignment mismatch: ");
+        freehold__text_add(&text, possible ? "not a multiple of " : "no power of two: ");
         freehold__text_decimal(&text, align);
         freehold__report_end(&text, FREEHOLD_ALIGNMENT_MISMATCH, function, pointer);
         return;

@@ -318,7 +318,8 @@ void freehold__free_sized_slow(void *pointer, size_t align, size_t bytes, const 
     freehold__found found = freehold__heap_find(heap, pointer);
     if (found.bytes == 0)
         freehold__heap_misuse(heap, function, pointer);
-    if (align != 0 && ((uintptr_t)pointer & (align - 1)) != 0)
+    bool possible = align == 0 || freehold__is_power_of_two(align);
+    if (!possible || (align != 0 && ((uintptr_t)pointer & (align - 1)) != 0))
         freehold__heap_mismatch(heap, function, pointer, bytes, align);
     if (!freehold__found_fits(found, align, bytes))
         freehold__heap_mismatch(heap, function, pointer, bytes, 0);

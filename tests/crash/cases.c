@@ -654,6 +654,12 @@ static given align_large(void)
     return (given){pointer, LARGE, (size_t)1 << 30};
 }
 
+/* No size is a multiple of it: who looks for one leaves the table of size classes. */
+static given align_impossible(void)
+{
+    return (given){malloc(BIG), 10, 17};
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define DOUBLE(name)                                                                               \
@@ -796,5 +802,6 @@ const misuse misuses[] = {
     ALIGN(align_small),
     ALIGN(align_of_aligned),
     ALIGN(align_large),
+    ALIGN(align_impossible),
 };
 const size_t misuse_count = sizeof misuses / sizeof misuses[0];
