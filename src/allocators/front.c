@@ -7,9 +7,6 @@
 
 /* ---- refusing -------------------------------------------------------------------------------- */
 
-/* In base.error: an operation has just said why, and the refusal that follows keeps it. */
-#define SAID 0x100u
-
 static void set_error(freehold_allocator *allocator, uint32_t error)
 {
     __atomic_store_n(&allocator->error, error, __ATOMIC_RELAXED);
@@ -22,7 +19,7 @@ static uint32_t get_error(const freehold_allocator *allocator)
 
 void freehold__allocator_says(freehold_allocator *allocator, freehold_error error)
 {
-    set_error(allocator, (uint32_t)error | SAID);
+    set_error(allocator, (uint32_t)error | FREEHOLD__SAID);
 }
 
 static const char *const reasons[] = {
@@ -58,14 +55,16 @@ void *freehold__front_refuse(freehold__front front, freehold_error error, const 
 static void *refuse(freehold__front front, const char *function)
 {
     uint32_t said = get_error(front.self);
-    return freehold__front_refuse(
-        front, (said & SAID) != 0 ? (freehold_error)(said & ~SAID) : FREEHOLD_NO_MEMORY, function);
+    return freehold__front_refuse(front,
+        (said & FREEHOLD__SAID) != 0 ? (freehold_error)(said & ~FREEHOLD__SAID)
+                                     : FREEHOLD_NO_MEMORY,
+        function);
 }
 
 /* What was said before a try that succeeded is no refusal. */
 static void *grant(freehold__front front, void *block)
 {
-    set_error(front.self, get_error(front.self) & ~SAID);
+    set_error(front.self, get_error(front.self) & ~FREEHOLD__SAID);
     return block;
 }
 

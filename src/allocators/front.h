@@ -26,6 +26,9 @@ typedef struct freehold__request {
     bool zeroed;
 } freehold__request;
 
+/* In base.error: an operation has just said why, and the refusal that follows keeps it. */
+#define FREEHOLD__SAID 0x100u
+
 /* ---- seldom (front.c) ------------------------------------------------------------------------ */
 
 /* The request has failed: does what the policy says; NULL: it is refused. */
@@ -308,7 +311,8 @@ FREEHOLD__FRONT size_t freehold__front_trim(freehold__front front)
 
 FREEHOLD__FRONT freehold_error freehold__front_last_error(freehold__front front)
 {
-    return (freehold_error)__atomic_load_n(&front.self->error, __ATOMIC_RELAXED);
+    uint32_t error = __atomic_load_n(&front.self->error, __ATOMIC_RELAXED);
+    return (freehold_error)(error & ~FREEHOLD__SAID); /* a hook may ask before the refusal */
 }
 
 /* ---- the functions of a type ----------------------------------------------------------------- */

@@ -1044,6 +1044,7 @@ static bool reclaim(void *context, freehold_allocator *allocator, size_t bytes)
 {
     reclaimer *r = context;
     assert_ptr_equal(allocator, r->x->a);
+    assert_in_range(r->x->f->last_error(allocator), FREEHOLD_OK, FREEHOLD_TOO_SMALL); /* F8 */
     r->bytes = bytes;
     r->asked++;
     if (r->give_up != NULL)
