@@ -172,6 +172,8 @@ static freehold__cold void inherit(const state *s, const char *function)
 
 static void enter(const state *s, const char *function)
 {
+    if (s->region == NULL)
+        return; /* there is nothing to lock, nor to repair */
     if (s->hooks != NULL && s->hooks->lock != NULL && !call_user_lock(s->hooks))
         inherit(s, function);
 }

@@ -640,6 +640,24 @@ static void who_inherits_the_lock_repairs(void **unused)
     assert_false(m.held); /* reports are made without it */
 }
 
+/* A region that init has refused has no lock that anybody could want, and nothing to inherit. */
+static void a_refused_region_takes_no_lock(void **unused)
+{
+    (void)unused;
+    mutex m = {PTHREAD_MUTEX_INITIALIZER, true, false, 0};
+    const freehold_region_hooks hooks = {.lock = take_mutex, .unlock = drop_mutex, .context = &m};
+    freehold_region other;
+    assert_non_null(freehold_region_init_with(
+        &other, memory + 8, ROOM / 2, &(freehold_region_options){.hooks = &hooks}));
+    FATAL(FREEHOLD_FOREIGN_POINTER, freehold_free(&other, memory),
+        "freehold_free(%p): foreign pointer: not from this allocator", (void *)memory);
+    FATAL(FREEHOLD_FOREIGN_POINTER, freehold_usable_size(&other, memory),
+        "freehold_usable_size(%p): foreign pointer: not from this allocator", (void *)memory);
+    assert_false(m.held);
+    assert_int_equal(m.taken, 0);
+    freehold_region_deinit(&other);
+}
+
 static void *churn(void *context)
 {
     uint64_t x = (uintptr_t)&x | 1;
@@ -833,6 +851,7 @@ int main(void)
         TEST(it_is_found_at_another_address),
         TEST(what_is_no_region_is_not_attached),
         TEST(who_inherits_the_lock_repairs),
+        TEST(a_refused_region_takes_no_lock),
         TEST(threads_share_it_by_its_lock),
         TEST(usage_adds_up),
         TEST(the_preset_of_patchwork),
