@@ -642,6 +642,7 @@ freehold_arena_point freehold_arena_mark(freehold_arena *arena)
     if (!same) {
         now.serial = ++s->serial;
         s->last = now;
+        freehold__front_changed((freehold__front){&arena->base, &operations});
     }
     return s->last;
 }

@@ -592,6 +592,14 @@ static state *checked(freehold_buddy *buddy, const char *function)
     return state_of(self);
 }
 
+/* The same, for a function that changes something: it is to be validated again. */
+static state *changing(freehold_buddy *buddy, const char *function)
+{
+    state *s = checked(buddy, function);
+    freehold__front_changed((freehold__front){&buddy->base, &operations});
+    return s;
+}
+
 /* ---- what only a buddy can do -------------------------------------------------------------------- */
 
 static void *refuse(freehold_buddy *buddy, freehold_error error, const char *function)
@@ -621,7 +629,7 @@ static uintptr_t retry(freehold_buddy *buddy, freehold__frame_request request, s
 
 void *freehold_buddy_take(freehold_buddy *buddy, const freehold_buddy_request *wanted)
 {
-    state *s = checked(buddy, "freehold_buddy_take");
+    state *s = changing(buddy, "freehold_buddy_take");
     size_t alignment = wanted->alignment != 0 ? wanted->alignment : buddy->base.alignment;
     freehold__frame_request request = {
         .align = alignment, .limit = wanted->below, .kind = wanted->kind};
@@ -650,7 +658,7 @@ static bool take_at_once(state *s, freehold__frame_place place, size_t pages, si
 
 void *freehold_buddy_take_at(freehold_buddy *buddy, void *start, size_t bytes)
 {
-    state *s = checked(buddy, "freehold_buddy_take_at");
+    state *s = changing(buddy, "freehold_buddy_take_at");
     freehold__frame_place place = freehold__frames_find(&s->frames, (uintptr_t)start);
     size_t pages;
     if (bytes == 0)
@@ -682,7 +690,7 @@ static size_t take_some(state *s, void **blocks, size_t count)
 
 size_t freehold_buddy_take_batch(freehold_buddy *buddy, void **blocks, size_t count)
 {
-    state *s = checked(buddy, "freehold_buddy_take_batch");
+    state *s = changing(buddy, "freehold_buddy_take_batch");
     size_t got = take_some(s, blocks, count);
     if (got < count && drain_all(s) != 0)
         got += take_some(s, blocks + got, count - got);
@@ -706,7 +714,7 @@ static size_t put_some(state *s, void **blocks, size_t count)
 
 void freehold_buddy_free_batch(freehold_buddy *buddy, void **blocks, size_t count)
 {
-    state *s = checked(buddy, "freehold_buddy_free_batch");
+    state *s = changing(buddy, "freehold_buddy_free_batch");
     size_t done = put_some(s, blocks, count);
     if (done < count)
         report_misuse(s, "freehold_buddy_free_batch", blocks[done]);
@@ -714,7 +722,7 @@ void freehold_buddy_free_batch(freehold_buddy *buddy, void **blocks, size_t coun
 
 size_t freehold_buddy_split(freehold_buddy *buddy, void *block, size_t unit_bytes)
 {
-    state *s = checked(buddy, "freehold_buddy_split");
+    state *s = changing(buddy, "freehold_buddy_split");
     freehold__frame_place place = find(s, block, "freehold_buddy_split");
     size_t pages = unit_bytes >> s->frames.shift, most = freehold__frame_of(place)->pages;
     if (unit_bytes == 0 || (unit_bytes & (page_bytes(s) - 1)) != 0)
@@ -730,7 +738,7 @@ size_t freehold_buddy_split(freehold_buddy *buddy, void *block, size_t unit_byte
 
 void *freehold_buddy_map(freehold_buddy *buddy, size_t bytes, size_t alignment)
 {
-    state *s = checked(buddy, "freehold_buddy_map");
+    state *s = changing(buddy, "freehold_buddy_map");
     freehold__frame_request request = {.align = alignment, .kind = FREEHOLD_BUDDY_MAPPED};
     if (bytes == 0 || !pages_of(s, bytes, &request.pages))
         return NULL;
@@ -750,7 +758,7 @@ static bool is_mapped(const state *s, freehold__frame_place place, uintptr_t add
 
 void freehold_buddy_unmap(freehold_buddy *buddy, void *base, size_t bytes)
 {
-    state *s = checked(buddy, "freehold_buddy_unmap");
+    state *s = changing(buddy, "freehold_buddy_unmap");
     uintptr_t at = (uintptr_t)base, end = at + bytes;
     freehold__lock_take(&s->lock);
     for (; at < end; at += page_bytes(s)) {
@@ -828,13 +836,13 @@ static freehold_error add(
 
 freehold_error freehold_buddy_add(freehold_buddy *buddy, void *start, size_t bytes)
 {
-    return add(buddy, checked(buddy, "freehold_buddy_add"), start, bytes, NULL, 0);
+    return add(buddy, changing(buddy, "freehold_buddy_add"), start, bytes, NULL, 0);
 }
 
 freehold_error freehold_buddy_add_with(
     freehold_buddy *buddy, void *start, size_t bytes, void *own, size_t own_bytes)
 {
-    state *s = checked(buddy, "freehold_buddy_add_with");
+    state *s = changing(buddy, "freehold_buddy_add_with");
     return own != NULL ? add(buddy, s, start, bytes, own, own_bytes) : FREEHOLD_INVALID;
 }
 

@@ -425,6 +425,7 @@ void freehold_cpu_heap_park(freehold_cpu_heap *heap)
     here h = enter(s);
     if (h.lane != NULL) {
         atomic_store_explicit(&h.mine->lane, NULL, memory_order_relaxed);
+        freehold__front_changed((freehold__front){&heap->base, &operations});
         freehold__lane_park(h.lane);
     }
     leave(s, h);

@@ -324,6 +324,7 @@ bool freehold_page_protect(
     if (bytes == 0 || (unsigned)protection >= sizeof of / sizeof *of)
         return false;
     bool marked = block.marked;
+    freehold__front_changed((freehold__front){self, &operations});
     if (protection != FREEHOLD_PROTECT_READ_WRITE)
         freehold__large_mark(&s->large, (void *)block.base, true); /* before: it may fail halfway */
     bool done = freehold__port_protect(start, exact, of[protection]);

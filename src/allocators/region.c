@@ -670,6 +670,7 @@ bool freehold_region_grow(freehold_region *region, size_t bytes)
         out = freehold__region_grow(s->region, bytes, s->zeroed);
     if (freehold__unlikely(out.status == FREEHOLD__REGION_DAMAGED))
         damage(s, &out, "freehold_region_grow", self);
+    freehold__front_changed((freehold__front){self, &operations});
     leave_changed(s, "freehold_region_grow", self);
     return out.status == FREEHOLD__REGION_DONE;
 }
@@ -696,6 +697,7 @@ void freehold_region_set_root(freehold_region *region, void *block)
     enter(s, "freehold_region_set_root");
     size_t place = block != NULL ? place_of(s, block, "freehold_region_set_root") : 0;
     freehold__region_set_root(s->region, place);
+    freehold__front_changed((freehold__front){&region->base, &operations});
     leave(s);
 }
 
