@@ -280,7 +280,10 @@ static void mark_huge(
     freehold__lock_drop(&pages->lock);
 }
 
-/* Purges one expired block; false when there is none, or the port refuses. Under the purge lock. */
+/*
+ * Purges one expired block; false when there is none, or the port refuses. One that has no whole page of its
+ * own stays as it is, and is the newest one then. Under the purge lock.
+ */
 static bool purge_one(freehold__pages *pages, uint32_t now, size_t *slice)
 {
     freehold__lock_take(&pages->lock);
@@ -290,15 +293,22 @@ static bool purge_one(freehold__pages *pages, uint32_t now, size_t *slice)
         return false;
     freehold__section *section = freehold__granule_section(block);
     unsigned first = freehold__granule_number(block), granules = 1u << block->order;
-    unsigned dirty = block->dirty;
-    freehold__slice_spend(slice, dirty * FREEHOLD__GRANULE);
+    freehold__slice_spend(slice, block->dirty * FREEHOLD__GRANULE);
     mark_huge(pages, section, first, granules);
     bool purged = purge_block(pages, section, first, granules);
     freehold__lock_take(&pages->lock);
-    bool less = freehold__dirty_count(section, first, granules) < dirty;
     freehold__buddy_give(&pages->buddy, section, first, granules, false, now);
     freehold__lock_drop(&pages->lock);
-    return purged && less;
+    return purged;
+}
+
+/* No fewer than there are dirty blocks. */
+static size_t dirty_now(freehold__pages *pages)
+{
+    freehold__lock_take(&pages->lock);
+    size_t dirty = pages->buddy.dirty;
+    freehold__lock_drop(&pages->lock);
+    return dirty;
 }
 
 static void purge_free(freehold__pages *pages, uint32_t now, size_t *slice)
@@ -307,7 +317,8 @@ static void purge_free(freehold__pages *pages, uint32_t now, size_t *slice)
         freehold__lock_take(&pages->purge_lock);
     else if (!freehold__lock_try(&pages->purge_lock))
         return; /* somebody is at it */
-    while (!freehold__slice_is_spent(slice) && purge_one(pages, now, slice))
+    size_t tries = dirty_now(pages);
+    while (!freehold__slice_is_spent(slice) && tries-- > 0 && purge_one(pages, now, slice))
         continue;
     freehold__lock_drop(&pages->purge_lock);
 }
