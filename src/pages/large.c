@@ -555,7 +555,8 @@ void *freehold__large_resize(freehold__large *large, void *base, size_t bytes)
 bool freehold__large_resize_in_place(freehold__large *large, void *base, size_t bytes)
 {
     size_t exact, rest = 0;
-    if (!freehold__round_up_checked(bytes, freehold__port_page_size(), &exact) || exact == 0)
+    if (!freehold__round_up_checked(bytes, freehold__port_page_size(), &exact) ||
+        exact > PTRDIFF_MAX || exact == 0)
         return false;
     take(large);
     freehold__large_block *found = find(large, (uintptr_t)base);

@@ -102,6 +102,20 @@ static void impossible_sizes_are_refused(void **state)
     assert_int_equal(large.allocations, 1);
 }
 
+/* T1: with 32 bits a size near the end of memory and the room for growth wrapped to less than what is kept behind
+ * the block, which then seemed to be enough. */
+static void no_block_grows_beyond_memory(void **state)
+{
+    UNUSED_STATE(state);
+    size_t mib = (size_t)1 << 20;
+    char *behind = take(120 * mib, 16), *live = take(160 * mib, 16); /* as Linux places them */
+    give(behind);
+    for (size_t less = 0; less < 5 * mib; less += 16 * 4096) {
+        assert_false(freehold__large_resize_in_place(&large, live, SIZE_MAX - less));
+        sound();
+    }
+}
+
 static void what_was_freed_is_used_again(void **state)
 {
     UNUSED_STATE(state);
@@ -395,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(blocks_are_found_and_nothing_else, fresh, release),
         cmocka_unit_test_setup_teardown(impossible_sizes_are_refused, fresh, release),
+        cmocka_unit_test_setup_teardown(no_block_grows_beyond_memory, fresh, release),
         cmocka_unit_test_setup_teardown(what_was_freed_is_used_again, fresh, release),
         cmocka_unit_test_setup_teardown(kept_blocks_merge_and_are_cut, fresh, release),
         cmocka_unit_test_setup_teardown(what_changes_is_not_remembered, fresh, release),
