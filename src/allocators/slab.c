@@ -36,7 +36,10 @@ static freehold__single *single_of(freehold_allocator *self)
 
 #define SLOTS_SHARE 8 /* what is left behind the last slot: one part in this many */
 #define SPAN_USUAL  ((size_t)64 * 1024) /* enough for some slots, so that slabs do not come and go */
-#define SPAN_MOST   ((size_t)256 * 1024)
+/* A section has room for no span longer than half of it. */
+#define SPAN_MOST                                                                                  \
+    (FREEHOLD__SECTION / 2 < (size_t)256 * 1024 ? (size_t)(FREEHOLD__SECTION / 2)                  \
+                                                : (size_t)256 * 1024)
 
 /*
  * The span of slots up to 64 KiB: a power of two, so that spans fill memory without holes, with many

@@ -471,6 +471,24 @@ static void catch_unsafe(const freehold_report *r)
     longjmp(back, 1);
 }
 
+/* F23: a slab of any slot size has a span that its sections have room for. */
+static void every_slot_size_has_slabs(void)
+{
+    begin(MEMORY);
+    for (size_t bytes = 16; bytes < 700 * 1024; bytes += bytes / 32 + 16) {
+        freehold_slab slab;
+        freehold_slab_init(&slab, bytes);
+        char *one = freehold_alloc(&slab, bytes), *two = freehold_alloc(&slab, bytes);
+        CHECK(one != NULL && two != NULL);
+        memset(one, 1, bytes);
+        memset(two, 2, bytes);
+        CHECK(one[0] == 1 && one[bytes - 1] == 1);
+        SOUND(&slab);
+        freehold_slab_deinit(&slab);
+    }
+    end();
+}
+
 static void a_lock_knows_its_cpu(void)
 {
     static uint64_t words[FREEHOLD_BITMAP_WORDS(64)];
@@ -495,7 +513,8 @@ int main(int count, char **arguments)
     memory_of_parked_cpus_serves_others();
     everything_is_asked_before_no();
     misuse_is_reported();
+    every_slot_size_has_slabs();
     a_lock_knows_its_cpu();
-    printf("5 tests passed\n");
+    printf("6 tests passed\n");
     return 0;
 }
