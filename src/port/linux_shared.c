@@ -96,11 +96,16 @@ static void remove_name(const char *name, bool in_memory)
         unlink(name);
 }
 
-static void wait_for_lock(int handle, int kind)
+/* False: files cannot be locked there. */
+static bool wait_for_lock(int handle, int kind)
 {
-    while (flock(handle, kind) != 0 && errno == EINTR)
+    int failed;
+    while ((failed = flock(handle, kind)) != 0 && errno == EINTR)
         ;
+    return failed == 0;
 }
+
+static const char no_locks[] = "the file cannot be locked where it is";
 
 /* The open file comes to be locked, and as large as it is to be. NULL, or what is wrong with it. */
 static const char *prepare(freehold__shared_file *file, struct stat *state, size_t bytes)
@@ -108,8 +113,8 @@ static const char *prepare(freehold__shared_file *file, struct stat *state, size
     if (fstat(file->handle, state) != 0 || !S_ISREG(state->st_mode))
         return "the file is no regular file";
     file->alone = flock(file->handle, LOCK_EX | LOCK_NB) == 0;
-    if (!file->alone)
-        wait_for_lock(file->handle, LOCK_SH);
+    if (!file->alone && !wait_for_lock(file->handle, LOCK_SH))
+        return no_locks; /* nobody would ever have it alone, and make it */
     if (fstat(file->handle, state) != 0)
         return "the file cannot be opened";
     if (state->st_size != 0 || state->st_nlink == 0)
@@ -162,7 +167,7 @@ static const char *open_once(
     *again = wrong == NULL && (state.st_nlink == 0 || state.st_size == 0);
     if (wrong == NULL && !*again)
         wrong = map_file(file, &state);
-    if (wrong != NULL && made && file->alone)
+    if (wrong != NULL && made && (file->alone || wrong == no_locks))
         remove_name(name, in_memory);
     if (wrong != NULL || *again)
         close(file->handle);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The port's files: one is refused where files cannot be locked.
+ */
+#define _GNU_SOURCE 1
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "port/port.h"
+
+static char folder[] = "/tmp/freehold-files.XXXXXX", name[100];
+
+static int setup(void **state)
+{
+    UNUSED_STATE(state);
+    if (mkdtemp(folder) == NULL)
+        return 1;
+    snprintf(name, sizeof name, "%s/file", folder);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    UNUSED_STATE(state);
+    unlink(name);
+    return rmdir(folder);
+}
+
+/* In a child, which may be as it likes. The exit status. */
+static int in_child(int (*run)(void))
+{
+    int status, child = fork();
+    if (child == 0) {
+        alarm(20); /* or it would never end */
+        _exit(run());
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
+/* flock is refused, as by a file system that has none. */
+static bool without_locks(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_flock, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+enum { CANNOT_SAY = 77 };
+
+static int open_without_locks(void)
+{
+    freehold__shared_file file;
+    if (!without_locks())
+        return CANNOT_SAY;
+    for (int times = 0; times < 2; times++) {
+        const char *wrong = freehold__port_file_open(&file, name, false, 65536);
+        if (wrong == NULL || strcmp(wrong, "the file cannot be locked where it is") != 0)
+            return 1;
+        if (access(name, F_OK) == 0)
+            return 2; /* nothing was changed */
+    }
+    return 0;
+}
+
+static void a_file_that_cannot_be_locked_is_refused(void **state)
+{
+    UNUSED_STATE(state);
+    int status = in_child(open_without_locks);
+    if (status == CANNOT_SAY)
+        skip();
+    assert_int_equal(status, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_that_cannot_be_locked_is_refused),
+    };
+    return cmocka_run_group_tests_name("files", tests, setup, teardown);
+}
