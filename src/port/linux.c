@@ -230,13 +230,14 @@ static void expand_name(freehold__text *name, const char *pattern)
 bool freehold__port_append(const char *name, const char *text, size_t length)
 {
     int saved = errno, file = STDERR_FILENO;
-    if (strcmp(name, "-") != 0) {
+    bool opens = strcmp(name, "-") != 0;
+    if (opens) {
         freehold__text expanded;
         expand_name(&expanded, name);
         file = open(expanded.bytes, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     }
     bool done = file >= 0 && write(file, text, length) == (ssize_t)length;
-    if (file > STDERR_FILENO)
+    if (opens && file >= 0) /* it may be 2, in a program that has closed that */
         close(file);
     errno = saved;
     return done;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The port's files: one is refused where files cannot be locked.
+ * The port's files: what is appended to them leaves no file open, whatever the program has closed; and a file is
+ * refused where files cannot be locked.
  */
 #define _GNU_SOURCE 1
 #include "unit.h"
@@ -49,6 +50,32 @@ static int in_child(int (*run)(void))
     return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
+static int append_without_standard_streams(void)
+{
+    close(0);
+    close(1);
+    close(2);
+    for (int i = 0; i < 3; i++)
+        if (!freehold__port_append(name, "line\n", 5))
+            return 1;
+    for (int file = 0; file < 3; file++)
+        if (fcntl(file, F_GETFD) >= 0)
+            return 2;
+    return 0;
+}
+
+static void appending_leaves_no_file_open(void **state)
+{
+    UNUSED_STATE(state);
+    char text[20] = "";
+    assert_int_equal(in_child(append_without_standard_streams), 0);
+    int file = open(name, O_RDONLY);
+    assert_int_equal(read(file, text, sizeof text), 15);
+    assert_memory_equal(text, "line\nline\nline\n", 15);
+    close(file);
+    unlink(name);
+}
+
 /* flock is refused, as by a file system that has none. */
 static bool without_locks(void)
 {
@@ -92,6 +119,7 @@ static void a_file_that_cannot_be_locked_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(appending_leaves_no_file_open),
         cmocka_unit_test(a_file_that_cannot_be_locked_is_refused),
     };
     return cmocka_run_group_tests_name("files", tests, setup, teardown);
