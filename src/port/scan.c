@@ -4,7 +4,8 @@
  * mapped, `pagemap` which pages have ever been written, and reading through `mem` fails, where memory
  * has gone meanwhile, instead of raising a signal.
  */
-#define _GNU_SOURCE 1
+#define _GNU_SOURCE       1
+#define _FILE_OFFSET_BITS 64 /* an address is an offset in /proc/self/mem, also above 2 GiB */
 #include "port/port.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The port's files: what is appended to them leaves no file open, whatever the program has closed; and a file is
- * refused where files cannot be locked.
+ * The port's files: what is appended to them leaves no file open, whatever the program has closed; a file is
+ * refused where files cannot be locked; and the memory of the process is read through one, wherever it lies.
  */
 #define _GNU_SOURCE 1
 #include "unit.h"
@@ -116,11 +116,52 @@ static void a_file_that_cannot_be_locked_is_refused(void **state)
     assert_int_equal(status, 0);
 }
 
+#define MARK ((uintptr_t)0x5A3C691E)
+
+static uintptr_t variable[2];
+
+typedef struct seen {
+    const uintptr_t *here; /* on the stack */
+    bool stack, variable;
+} seen;
+
+static bool any_page(void *context, uintptr_t page)
+{
+    (void)context;
+    (void)page;
+    return true;
+}
+
+static void look(void *context, const uintptr_t *words, size_t count)
+{
+    seen *s = context;
+    for (size_t i = 0; i + 1 < count; i++) {
+        s->stack |= words[i] == (MARK ^ 1) && words[i + 1] == (uintptr_t)s->here;
+        s->variable |= words[i] == (MARK ^ 2) && words[i + 1] == (uintptr_t)variable;
+    }
+}
+
+/* On 32-bit systems the stack is above 2 GiB, and so are libraries. */
+static void all_memory_is_read(void **state)
+{
+    UNUSED_STATE(state);
+    volatile uintptr_t local[2];
+    seen s = {.here = (const uintptr_t *)local};
+    local[0] = MARK ^ 1;
+    local[1] = (uintptr_t)local;
+    variable[0] = MARK ^ 2;
+    variable[1] = (uintptr_t)variable;
+    assert_true(freehold__port_scan((const void *)local, any_page, look, &s));
+    assert_true(s.variable);
+    assert_true(s.stack);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(appending_leaves_no_file_open),
         cmocka_unit_test(a_file_that_cannot_be_locked_is_refused),
+        cmocka_unit_test(all_memory_is_read),
     };
     return cmocka_run_group_tests_name("files", tests, setup, teardown);
 }
