@@ -108,10 +108,11 @@ static inline bool freehold__is_power_of_two(size_t v)
     return v != 0 && (v & (v - 1)) == 0;
 }
 
-/* Whether two ranges of memory, neither of which goes beyond its end, have a byte in common. */
+/* Whether two ranges of memory, neither of which is empty or goes beyond its end, have a byte in common. (By
+ * their last bytes: either may end with memory.) */
 static inline bool freehold__overlap(uintptr_t a, size_t a_bytes, uintptr_t b, size_t b_bytes)
 {
-    return a < b + b_bytes && b < a + a_bytes;
+    return a <= b + (b_bytes - 1) && b <= a + (a_bytes - 1);
 }
 
 /* Rounding to a multiple of `to`, a power of two. Up must not wrap: see freehold__round_up_checked.

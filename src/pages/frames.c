@@ -106,20 +106,18 @@ static void insert_pages(
 
 /* ---- ranges ------------------------------------------------------------------------------------ */
 
-/* Ends are the last byte: a range may end with the address space. */
-static bool overlap(uintptr_t a, uintptr_t a_last, uintptr_t b, uintptr_t b_last)
+static bool meets_state(const freehold__range *range, uintptr_t start, size_t bytes)
 {
-    return a <= b_last && b <= a_last;
+    return freehold__overlap(
+        start, bytes, range->state_start, range->state_end - range->state_start);
 }
 
-static bool is_taken(const freehold__frames *frames, uintptr_t start, uintptr_t last)
+static bool is_taken(const freehold__frames *frames, uintptr_t start, size_t bytes)
 {
-    for (const freehold__range *r = first_range(frames); r != NULL; r = next_range(r)) {
-        uintptr_t r_last = r->start + (((uintptr_t)r->pages << frames->shift) - 1);
-        if (overlap(start, last, r->start, r_last) ||
-            overlap(start, last, r->state_start, r->state_end - 1))
+    for (const freehold__range *r = first_range(frames); r != NULL; r = next_range(r))
+        if (freehold__overlap(start, bytes, r->start, (size_t)r->pages << frames->shift) ||
+            meets_state(r, start, bytes))
             return true;
-    }
     return false;
 }
 
@@ -153,7 +151,7 @@ freehold_error freehold__frames_add(freehold__frames *frames, uintptr_t start, s
     if (pages > UINT32_MAX / 2 || at % _Alignof(freehold__range) != 0 ||
         !is_one_range(start, last, physical, &address))
         return FREEHOLD_INVALID;
-    if (is_taken(frames, start, last))
+    if (is_taken(frames, start, bytes))
         return FREEHOLD_OVERLAP;
     if (state == NULL) { /* the fewest pages at the start that have the state of the others */
         size_t most = bytes > sizeof(freehold__range)
@@ -167,12 +165,11 @@ freehold_error freehold__frames_add(freehold__frames *frames, uintptr_t start, s
         address += state_bytes;
         pages = most;
     } else {
-        uintptr_t state_last = at + (state_bytes - 1);
         if (state_bytes < freehold__range_bytes(pages))
             return FREEHOLD_TOO_SMALL;
-        if (state_last < at)
+        if (at + (state_bytes - 1) < at)
             return FREEHOLD_INVALID;
-        if (overlap(at, state_last, start, last) || is_taken(frames, at, state_last))
+        if (freehold__overlap(at, state_bytes, start, bytes) || is_taken(frames, at, state_bytes))
             return FREEHOLD_OVERLAP;
     }
     freehold__range *range = (freehold__range *)at;
@@ -203,7 +200,7 @@ freehold__frame_place freehold__frames_find(const freehold__frames *frames, uint
 bool freehold__frames_is_state(const freehold__frames *frames, uintptr_t address)
 {
     for (const freehold__range *r = first_range(frames); r != NULL; r = next_range(r))
-        if (overlap(address, address, r->state_start, r->state_end - 1))
+        if (meets_state(r, address, 1))
             return true;
     return false;
 }

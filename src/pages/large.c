@@ -655,8 +655,7 @@ static const char *check_kept(const freehold__large *large)
         if (find(large, k->base) != NULL)
             return "large blocks: a kept block is also live";
         for (unsigned j = 0; j < i; j++)
-            if (k->base - large->kept[j].base < large->kept[j].bytes ||
-                large->kept[j].base - k->base < k->bytes)
+            if (freehold__overlap(k->base, k->bytes, large->kept[j].base, large->kept[j].bytes))
                 return "large blocks: two kept blocks overlap";
         kept += k->bytes;
     }
