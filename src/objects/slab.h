@@ -177,8 +177,8 @@ static inline freehold__place freehold__slab_place(const freehold__slab *slab, u
 void freehold__slab_init(freehold__slab *slab, uintptr_t base, const freehold__size_class *class,
     unsigned index, bool zeroed);
 
-/* How many slots to open next: at least a page more, and half as many again; all when the span may
- * be resident anyway. */
+/* How many slots to have open next: a page more, or a few; all when the span may be resident
+ * anyway. */
 unsigned freehold__slab_opening(const freehold__slab *slab, size_t page);
 
 /* Free slots among those that are open. */

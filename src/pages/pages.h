@@ -5,7 +5,7 @@
  *
  * Spans come from buddies over sections; a section is added when none fits. Free spans stay
  * resident as pages/retention.h says. One lock guards sections, buddies and the retention list; no
- * system call is made under it but the one that adds a section.
+ * system call is made under it but those that add a section, or a part of it.
  *
  * Accounting, in granules: mapped == used + free + what was never added to the buddies, and dirty
  * <= free is what retention bounds. To a quota are charged used - resting and dirty, those that are
