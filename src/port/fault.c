@@ -8,6 +8,7 @@
 #include "base/fatal.h"
 
 size_t freehold__real_page_size(void);
+uint32_t freehold__real_milliseconds(void);
 void *freehold__real_map(size_t bytes, size_t align);
 void freehold__real_unmap(void *base, size_t bytes);
 bool freehold__real_purge(void *base, size_t bytes);
@@ -43,6 +44,18 @@ static bool fails(void)
 {
     uint64_t call = ++calls;
     return first_failing != 0 && call >= first_failing && call - first_failing < failing_count;
+}
+
+static _Atomic uint32_t own_clock; /* 0: there is none */
+
+void freehold__fault_own_clock(void)
+{
+    own_clock = 1;
+}
+
+uint32_t freehold__port_milliseconds(void)
+{
+    return own_clock != 0 ? own_clock++ : freehold__real_milliseconds();
 }
 
 size_t freehold__port_page_size(void)

@@ -24,11 +24,16 @@
 #define freehold__port_file_sync        freehold__real_file_sync
 #define freehold__port_file_remove      freehold__real_file_remove
 #define freehold__port_page_size        freehold__real_page_size
+#define freehold__port_milliseconds     freehold__real_milliseconds
 #endif
 
 /* The calls `first` to `first + count - 1` from now on fail; first is 1 for the next one, 0 for
  * never. */
 void freehold__fault_set(uint64_t first, uint64_t count);
+
+/* From now on the clock goes on by a millisecond whenever somebody looks at it, and only then: what is done
+ * is the same each time, however long it takes. */
+void freehold__fault_own_clock(void);
 
 /* Calls that could have failed since the last freehold__fault_set. */
 uint64_t freehold__fault_calls(void);

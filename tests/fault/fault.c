@@ -177,6 +177,7 @@ static uint64_t run(uint64_t first, uint64_t count)
 {
     uint64_t mapped = freehold__fault_mapped();
     failures = 0;
+    freehold__fault_own_clock();
     freehold__fault_set(first, count);
     script();
     uint64_t calls = freehold__fault_calls();
