@@ -264,7 +264,8 @@ int main(int argc, char **argv)
         size_t bytes = 100 + random_word() % (sizeof data - 100);
         for (size_t k = 0; k < bytes; k++)
             data[k] = (uint8_t)random_word();
-        dprintf(STDOUT_FILENO, i % 100 == 0 ? "from seed %lu\n" : "", seed + i);
+        if (i % 100 == 0)
+            dprintf(STDOUT_FILENO, "from seed %lu\n", seed + i);
         LLVMFuzzerTestOneInput(data, bytes);
     }
     return 0;
