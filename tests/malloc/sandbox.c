@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program that forbids itself a call of the system after the library has begun to use it, as sandboxes do:
+ * membarrier, with which one thread looks into the lane of another. Threads exchange blocks, another one trims
+ * and forks; all goes on, and the heap is sound.
+ */
+#define _GNU_SOURCE 1
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "allocators/lane.h"
+#include "check.h"
+#include "malloc/process.h"
+
+#define THREADS 3
+#define BLOCKS  512
+#define SKIPPED 77
+
+static _Atomic(unsigned char *) shared[BLOCKS];
+static _Atomic int stop;
+
+static bool forbid(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void *exchange(void *seed)
+{
+    uint64_t state = (uintptr_t)seed;
+    while (!stop) {
+        size_t bytes = 1 + next_random(&state) % 3000;
+        unsigned char *mine = malloc(bytes);
+        CHECK(mine != NULL);
+        mine[0] = mine[bytes - 1] = (unsigned char)bytes;
+        free(atomic_exchange(&shared[next_random(&state) % BLOCKS], mine));
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t thread[THREADS];
+    opaque(malloc(1));
+    if (!freehold__port_asymmetric || !forbid()) {
+        printf("there is no membarrier, or it cannot be forbidden\n");
+        return SKIPPED;
+    }
+    for (uintptr_t i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&thread[i], NULL, exchange, (void *)(i + 1)) == 0);
+    for (int i = 0; i < 100; i++) {
+        malloc_trim(0);
+        if (i % 20 == 0) {
+            int child = fork();
+            if (child == 0)
+                _exit(freehold__heap_check(&freehold__process_heap) != NULL);
+            expect_exit(child, 0);
+        }
+    }
+    stop = 1;
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_join(thread[i], NULL) == 0);
+    for (int i = 0; i < BLOCKS; i++)
+        free(shared[i]);
+    CHECK(freehold__heap_check(&freehold__process_heap) == NULL);
+    return 0;
+}
