@@ -701,7 +701,7 @@ static void retain_slab(freehold__lane *lane, freehold__slab *slab, bool still, 
 {
     freehold__look *look = &lane->look;
     size_t free;
-    if (slab->seen_in == look->number)
+    if (slab->seen_in == look->number && slice != NULL) /* or it was so many looks ago */
         return;
     slab->seen_in = look->number;
     bool rest = at_rest(slab, &free);

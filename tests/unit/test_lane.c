@@ -477,6 +477,27 @@ static void free_pages_inside_sparse_slabs_go(void **state)
     fresh(NULL);
 }
 
+static void set_seen(void *number, uintptr_t base, void *descriptor)
+{
+    (void)base;
+    ((freehold__slab *)descriptor)->seen_in = *(const uint8_t *)number;
+}
+
+/* T15: the number of a look has a byte, and comes again. What was last looked at 256 looks ago is not new to a trim. */
+static void a_trim_passes_over_no_slab(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    void *kept[1000];
+    sparse(lane, 320, 20000, kept);
+    uint8_t number = (uint8_t)(lane->look.number + 1);
+    freehold__pages_walk(&heap.pages, set_seen, &number);
+    size_t before = resident();
+    freehold__heap_trim(&heap, lane);
+    assert_true(resident() <= before / 2);
+    sound();
+}
+
 /* U8: what is purged, used and freed again is purged again. */
 static void trim_reaches_its_bound_every_time(void **state)
 {
@@ -734,6 +755,7 @@ int main(void)
         TEST(slabs_are_adopted_from_parked_lanes),
         TEST(a_lane_that_lives_gives_nothing_away),
         TEST(free_pages_inside_sparse_slabs_go),
+        TEST(a_trim_passes_over_no_slab),
         TEST(trim_reaches_its_bound_every_time),
         TEST(retention_waits_for_rest),
         TEST(a_look_purges_a_slice),
