@@ -590,8 +590,10 @@ static void tend_sometimes(freehold__lane *lane)
 {
     /* The relift that has found it at its end has left it there. */
     if (freehold__unlikely(lane->slow_paths == 0 || --lane->slow_paths == 0)) {
+        lane->slow_paths = TEND_EVERY; /* first: a report may leave from here by longjmp */
         freehold__heap_tend(lane->heap, lane);
-        lane->slow_paths = freehold__pace_hurries(&lane->heap->pace) ? 1 : TEND_EVERY;
+        if (freehold__pace_hurries(&lane->heap->pace))
+            lane->slow_paths = 1;
     }
 }
 
