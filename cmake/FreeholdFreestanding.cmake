@@ -9,7 +9,7 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64" AND CMAKE_C_COMPILER_ID STREQUAL "G
     list(APPEND freestanding_flags -mno-outline-atomics)
 endif()
 set(freestanding_sources ${freehold_pages_sources} ${freehold_objects_sources} ${freehold_allocators_sources}
-    ${freehold_base_sources} ${freehold_seldom_sources} ${PROJECT_SOURCE_DIR}/src/port/none.c)
+    ${freehold_base_sources} ${PROJECT_SOURCE_DIR}/src/port/none.c)
 add_library(freehold_freestanding STATIC ${freestanding_sources})
 set_target_properties(freehold_freestanding PROPERTIES OUTPUT_NAME freehold-freestanding
     ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} POSITION_INDEPENDENT_CODE OFF)

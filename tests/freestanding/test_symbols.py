@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """F66: what libfreehold-freestanding.a asks for is the hooks of freehold/hooks.h and the four mem functions.
+F102: it is made of the files that the drop-in is made of, each of them, but for malloc and the port.
 
 Where words have 32 bits, also libgcc's calculations with 64 (PORTING.md). All of its members are joined (ld -r), so that
 what one asks of another is not counted. The hooks are read from the header: each must be asked for, or be defined
@@ -15,9 +16,18 @@ import subprocess
 import sys
 import tempfile
 
+LAYERS = ("base", "pages", "objects", "allocators")
 MEM = {"memcpy", "memmove", "memset", "memcmp"}
 LIBGCC = re.compile(r"__(aeabi_(u?ldivmod|u?idiv|u?idivmod|u?lcmp|lmul|ll?s[lr])|(ctz|clz|popcount)[ds]i2|"
                     r"u?(div|mod|divmod)di[34])$")
+
+
+def differing_members(nm, library, sources):
+    """Files that are in the library and not in the layers, or the other way round."""
+    out = subprocess.run([nm, library], check=True, capture_output=True, text=True).stdout
+    members = sorted(name.removesuffix(".o").removesuffix(".obj") for name in re.findall(r"^(\S+):$", out, re.MULTILINE))
+    files = sorted([path.name for layer in LAYERS for path in (sources / layer).glob("*.c")] + ["none.c"])
+    return [] if members == files else [f"the library has {members}, the layers have {files}"]
 
 
 def table(nm, path):
@@ -37,7 +47,8 @@ def main():
             wide = file.read(5)[4] == 2  # ELF's class
     needed = {name for name, kind in symbols.items() if kind == "U" and (wide or not LIBGCC.match(name))}
     weak = {name for name, kind in symbols.items() if kind in "WV"}
-    failures = [f"{name}: asked for, but no hook" for name in sorted(needed - hooks - MEM)]
+    failures = differing_members(nm, library, pathlib.Path(header).resolve().parents[2] / "src")
+    failures += [f"{name}: asked for, but no hook" for name in sorted(needed - hooks - MEM)]
     failures += [f"{name}: a hook that nobody asks for" for name in sorted(hooks - needed - weak)]
     failures += [f"{name}: weak, but no hook" for name in sorted(weak - hooks)]
     print("\n".join(failures) or f"asks for {', '.join(sorted(needed))}; has {', '.join(sorted(weak))}")
