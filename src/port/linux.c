@@ -108,10 +108,16 @@ void freehold__port_unmap(void *base, size_t bytes)
     errno = saved;
 }
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* since Linux 5.18 */
+#endif
+
+/* In a program that has locked its memory (mlockall) the first advice is refused. */
 bool freehold__port_purge(void *base, size_t bytes)
 {
     int saved = errno;
-    bool done = madvise(base, bytes, MADV_DONTNEED) == 0;
+    bool done = madvise(base, bytes, MADV_DONTNEED) == 0 ||
+                (errno == EINVAL && madvise(base, bytes, MADV_DONTNEED_LOCKED) == 0);
     errno = saved;
     return done;
 }

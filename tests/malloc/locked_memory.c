@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * T7, T15: what a program with locked memory (mlockall) frees goes back all the same, where the system can do that
+ * (Linux 5.18), and reads zero when it comes again.
+ */
+#define _GNU_SOURCE 1
+#include <malloc.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+
+#include "check.h"
+
+#define MIB     ((size_t)1 << 20)
+#define BLOCKS  20000
+#define BYTES   2500
+#define SKIPPED 77
+
+static bool system_can(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *locked = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return locked != MAP_FAILED && mlock(locked, page) == 0 && madvise(locked, page, 24) == 0;
+}
+
+int main(void)
+{
+    static void *block[BLOCKS];
+    if (!system_can() || mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+        printf("memory cannot be locked, or locked memory not given back\n");
+        return SKIPPED;
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        block[i] = malloc(BYTES);
+        if (block[i] == NULL) {
+            printf("no more memory may be locked\n");
+            return SKIPPED;
+        }
+        memset(block[i], 1, BYTES);
+    }
+    size_t before = resident();
+    for (int i = 0; i < BLOCKS; i++)
+        free(block[i]);
+    CHECK(malloc_trim(0) == 1);
+    size_t after = resident();
+    printf("%zu MiB resident, %zu after a trim\n", before / MIB, after / MIB);
+    CHECK(after + 40 * MIB <= before);
+    for (int i = 0; i < BLOCKS; i++) {
+        const unsigned char *zero = calloc(1, BYTES);
+        CHECK(zero != NULL && zero[0] == 0 && zero[BYTES - 1] == 0);
+    }
+    return 0;
+}
