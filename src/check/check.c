@@ -13,7 +13,7 @@
 #define FRAMES     12
 #define MOST_FREED 10000
 
-static freehold_allocator parent;
+static freehold_allocator parent, records;
 static freehold_debug debug;
 
 /* ---- begin, fork, end -------------------------------------------------------------------------- */
@@ -67,7 +67,8 @@ static void init(void)
     freehold_debug_options options = {
         .frames = FRAMES, .most_blocks = SIZE_MAX / 4, .most_freed = MOST_FREED};
     freehold__check_parent_init(&parent);
-    freehold_debug_init(&debug, &parent, NULL, &options);
+    freehold__check_records_init(&records);
+    freehold_debug_init(&debug, &parent, &records, &options);
     freehold__debug *d = freehold__debug_state(&debug);
     d->inside = (uintptr_t)__ehdr_start;
     d->inside_bytes = (size_t)(_etext - __ehdr_start);

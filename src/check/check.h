@@ -7,6 +7,7 @@
  *     freehold_debug        canaries, records, stacks (src/allocators/debug.c)
  *     parent.c              its parent: the heap of the process, with lanes, options and statistics
  *                           (src/malloc/process.c), as any drop-in has it
+ *     records.c             memory for its records
  *     report.c              where reports go; what was not freed, by place
  *     reach.c               which of that can still be reached
  */
@@ -18,6 +19,11 @@
 
 /* The heap of the process as an allocator. */
 void freehold__check_parent_init(freehold_allocator *parent);
+
+/* Memory for the records, of which the program knows nothing; and whether an address is in it. Under the
+ * lock of the debugging allocator. */
+void freehold__check_records_init(freehold_allocator *records);
+bool freehold__check_records_have(uintptr_t address);
 
 /* Reads the variables below, and takes the reports of the process. */
 void freehold__check_report_begin(void);

@@ -7,8 +7,9 @@
  * may seem to be reachable, by a number that happens to be its address, or by what a finished call
  * has left on a stack.
  *
- * The heap's own state leads to no block of the program: every such block begins behind its canary,
- * and only the records have that address. They are left out.
+ * No memory of the heap is a root: what is free there is nobody's, whatever was left in it, and its
+ * state leads to no block of the program, for every such block begins behind its canary, and only
+ * the records have that address. They are left out as well, by the page (records.c).
  *
  * Source: Boehm, Weiser: Garbage collection in an uncooperative environment.
  */
@@ -60,12 +61,33 @@ static void sort(live *blocks, size_t count)
     }
 }
 
+/* Whether the address is in a section of the heap: its state, or where spans are. */
+static bool is_in_section(uintptr_t address)
+{
+    return freehold__page_map_has(address) &&
+           freehold__section_at(address)->pages == &freehold__process_heap.pages;
+}
+
+static freehold__large *large_blocks(void)
+{
+    return &freehold__process_heap.pages.large;
+}
+
+/* A large block may be longer than what was asked for, by what was kept of others. */
+static size_t bytes_of_raw(const freehold__debug_block *record)
+{
+    size_t large = is_in_section((uintptr_t)record->raw)
+                       ? 0
+                       : freehold__large_size(large_blocks(), record->raw);
+    return large != 0 ? large : record->raw_bytes;
+}
+
 static void collect(freehold__reach *r)
 {
     const freehold__debug_block *record = NULL;
     while ((record = freehold__table_next(&r->debug->live, record)) != NULL)
         r->blocks[r->count++] =
-            (live){record->start, (uintptr_t)record->raw, record->bytes, record->raw_bytes};
+            (live){record->start, (uintptr_t)record->raw, record->bytes, bytes_of_raw(record)};
     sort(r->blocks, r->count);
 }
 
@@ -109,16 +131,14 @@ static bool overlaps(uintptr_t page, size_t page_bytes, const void *from, size_t
     return (uintptr_t)from < page + page_bytes && page < (uintptr_t)from + bytes;
 }
 
-/* Not the pages of live blocks, which are looked at when they are reached; those of free ones have been
- * given back before. Nor the records. */
+/* Nothing of the heap, where live blocks are looked at when they are reached; nor the records. */
 static bool is_root(void *context, uintptr_t page)
 {
     const freehold__reach *r = context;
-    const freehold__debug *d = r->debug;
     size_t bytes = freehold__port_page_size();
-    if (overlaps(page, bytes, d->live.records, d->live.places * d->live.record) ||
-        overlaps(page, bytes, d->freed, d->options.most_freed * sizeof *d->freed) ||
-        overlaps(page, bytes, r, r->mapped))
+    if (is_in_section(page) || freehold__check_records_have(page) ||
+        overlaps(page, bytes, r, r->mapped) ||
+        freehold__large_kept_at(large_blocks(), (const void *)page).base != 0)
         return false;
     size_t at = last_before(r, page + bytes - 1);
     return at == r->count ||

@@ -249,8 +249,6 @@ __attribute__((noinline)) static void report(freehold_debug *debug)
 {
     static leaks l; /* not on the stack: it leads to records */
     freehold__debug *d = freehold__debug_state(debug);
-    freehold_trim(&debug->base);
-    freehold_trim(&debug->own.base);
     freehold__lock_take(&d->lock);
     count_all(&l, d, __builtin_frame_address(0));
     bool to_file = path[0] != '\0' && write_head();

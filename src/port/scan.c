@@ -105,7 +105,8 @@ static void scan_pages(scan *s, uintptr_t from, unsigned count)
     unsigned there = pages_there(s, from, count), first = 0;
     for (unsigned i = 0; i <= count; i++) {
         uintptr_t page = from + i * s->page;
-        if (i < count && (there >> i & 1) != 0 && s->wanted(s->context, page))
+        bool own = page - (uintptr_t)s->buffer < PAGES * s->page;
+        if (i < count && (there >> i & 1) != 0 && !own && s->wanted(s->context, page))
             continue;
         if (i > first)
             read_pages(s, from + first * s->page, i - first);

@@ -85,6 +85,17 @@ void lose_behind(void)
     drop(holder);
 }
 
+/* The same, in the midst of memory that is in use. */
+void lose_beside(void)
+{
+    static void **each[8];
+    for (int i = 0; i < 8; i++)
+        each[i] = (void **)make(12000);
+    each[5][700] = make(334);
+    for (int i = 1; i < 8; i++)
+        drop(each[i]);
+}
+
 /* What a finished call has left on the stack is no pointer. */
 void lose_deep(void)
 {
@@ -164,6 +175,7 @@ int main(int argc, char **argv)
     CASE("lose-list", lose_list())
     CASE("lose-many", lose_many())
     CASE("lose-behind", lose_behind())
+    CASE("lose-beside", lose_beside())
     CASE("lose-deep", lose_deep())
     CASE("keep", keep())
     CASE("thread", keep_in_thread())
