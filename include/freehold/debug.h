@@ -31,7 +31,9 @@
  * usable_size is what was asked for, exactly, and freehold_free_sized takes no other size.
  *
  * State        By value, and records in memory of an allocator of their own, bounded. When there is
- *              no room to record a block, the request is refused.
+ *              no room to record a block, the request is refused. Each different stack is on record
+ *              once, and stays there; when there is no room for one (`most_stacks`, or no memory),
+ *              reports say "allocated at unknown" of its blocks.
  * Sizes        Any that the parent has, less the canaries. With pages, a block costs two pages of
  *              address space and up to a page of memory more than its size, and three mappings.
  * Alignments   As the parent. With pages, any alignment and offset.
@@ -40,8 +42,9 @@
  *              initialised it; calls of another are fatal.
  * Cost         The parent's, and 50 to 90 ns a call; 65 to 80 ns for a stack of 8 frames on x86-64, and
  *              more than a microsecond where the compiler's unwinder has to walk (port/unwind.c).
- *              Memory: the canaries, and for each live block 40 bytes and 8 for each frame, in a table
- *              that is between three eighths and three quarters full. With pages several system
+ *              Memory: the canaries, for each live block 48 bytes, and for each different stack 8 and
+ *              8 for each frame, in tables that are between three eighths and three quarters full, and
+ *              64 bytes for each freed block that is remembered. With pages several system
  *              calls, about 20 us a block. freehold_base and freehold_owns are linear in the live
  *              blocks for pointers that are not the start of one. (Measured by bench/debug.py.)
  * Source       The debugging allocator of MisraStdC. Pages that are never used again are Electric
@@ -72,6 +75,7 @@ typedef struct freehold_debug_options {
     unsigned canary_bytes;   /* before and behind a block, a multiple of 16 up to 4096; 0: 16 */
     size_t most_blocks;      /* live at a time; 0: about a million */
     size_t most_freed;       /* kept on record when they are freed; 0: 1024 */
+    size_t most_stacks;      /* different ones; 0: 100,000. What comes then is "unknown" */
     size_t quarantine_bytes; /* with pages: of address space for freed blocks; 0: 256 MiB */
     freehold_debug_writer write_line; /* for what is live at the end; NULL: that is not told */
     void *context;

@@ -19,12 +19,14 @@
 #define CANARY_MOST      4096
 #define MOST_BLOCKS      1000000
 #define MOST_FREED       1024
+#define MOST_STACKS      100000
 #define QUARANTINE_BYTES ((size_t)256 << 20)
 
 typedef freehold__debug state;
 typedef freehold__debug_block live_block;
 typedef freehold__debug_freed freed_block;
 typedef freehold__debug_found found;
+typedef freehold__debug_told told;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__DEBUG_WORDS &&
                    _Alignof(state) <= _Alignof(freehold_allocator),
@@ -55,29 +57,16 @@ static freehold__stack stack_here(const state *d)
 
 /* ---- the record of live blocks, under the lock ----------------------------------------------- */
 
-static size_t record_bytes(const state *d)
+told freehold__debug_tell(const state *d, const live_block *block)
 {
-    return offsetof(live_block, allocated) + offsetof(freehold__stack, frame) +
-           d->options.frames * sizeof(void *);
+    return (told){.block = *block, .allocated = freehold__depot_get(&d->depot, block->allocated)};
 }
 
-_Static_assert(offsetof(freehold__stack, frame) < offsetof(freehold__stack, count),
-    "a record that is cut short has no count: see freehold__debug_read");
-
-/* A record has its frames, and NULL where there are fewer. */
-live_block freehold__debug_read(const state *d, const void *record)
+static told tell_freed(const state *d, const freed_block *entry)
 {
-    live_block block = {.start = 0};
-    memcpy(&block, record, record_bytes(d));
-    while (block.allocated.count < d->options.frames &&
-           block.allocated.frame[block.allocated.count] != NULL)
-        block.allocated.count++;
-    return block;
-}
-
-static void write_block(const state *d, void *record, const live_block *block)
-{
-    memcpy(record, block, record_bytes(d));
+    told result = freehold__debug_tell(d, &entry->block);
+    result.freed = freehold__depot_get(&d->depot, entry->freed);
+    return result;
 }
 
 /* With pages: of live blocks. */
@@ -150,7 +139,7 @@ static void record_freed(state *d, const live_block *block, const freehold__stac
 {
     freed_block *entry = new_freed(d);
     if (entry != NULL)
-        *entry = (freed_block){.block = *block, .freed = *here, .mapped = false};
+        *entry = (freed_block){.block = *block, .freed = freehold__depot_put(&d->depot, here)};
     if (!d->options.pages)
         return;
     if (entry != NULL) {
@@ -169,9 +158,9 @@ static bool has(const live_block *block, uintptr_t address)
 }
 
 /* The record of the live block that the pointer is in. Linear, but for its start. */
-static void *record_around(const state *d, const void *pointer)
+static live_block *record_around(const state *d, const void *pointer)
 {
-    void *record = freehold__table_find(&d->live, (uintptr_t)pointer);
+    live_block *record = freehold__table_find(&d->live, (uintptr_t)pointer);
     if (record != NULL)
         return record;
     while ((record = freehold__table_next(&d->live, record)) != NULL)
@@ -200,14 +189,14 @@ static const freed_block *freed_around(const state *d, const void *pointer, bool
 static found find_any(const state *d, const void *pointer)
 {
     found result = {.what = FREEHOLD__NOTHING};
-    void *record = record_around(d, pointer);
+    const live_block *record = record_around(d, pointer);
     const freed_block *entry = record == NULL ? freed_around(d, pointer, false) : NULL;
     if (record != NULL) {
         result.what = FREEHOLD__LIVE;
-        result.entry.block = freehold__debug_read(d, record);
+        result.told = freehold__debug_tell(d, record);
     } else if (entry != NULL) {
         result.what = FREEHOLD__FREED;
-        result.entry = *entry;
+        result.told = tell_freed(d, entry);
     }
     return result;
 }
@@ -215,12 +204,12 @@ static found find_any(const state *d, const void *pointer)
 /* ---- checks before anything is changed ------------------------------------------------------- */
 
 /* The lock is held for a live block, and then it returns its record; anything else is reported. */
-static void *hold_live(freehold_allocator *self, const char *function, const void *block)
+static live_block *hold_live(freehold_allocator *self, const char *function, const void *block)
 {
     state *d = state_of(self);
     check_thread(d, function, block);
     freehold__lock_take(&d->lock);
-    void *record = freehold__table_find(&d->live, (uintptr_t)block);
+    live_block *record = freehold__table_find(&d->live, (uintptr_t)block);
     if (freehold__likely(record != NULL))
         return record;
     found what = find_any(d, block);
@@ -231,14 +220,14 @@ static void *hold_live(freehold_allocator *self, const char *function, const voi
 }
 
 /* The same for a block that is to change: its canaries are whole. */
-static void *hold_whole(freehold_allocator *self, const char *function, const void *block)
+static live_block *hold_whole(freehold_allocator *self, const char *function, const void *block)
 {
     state *d = state_of(self);
-    void *record = hold_live(self, function, block);
+    live_block *record = hold_live(self, function, block);
     freehold__debug_damage damage = freehold__debug_look(record);
     if (freehold__likely(!damage.any))
         return record;
-    live_block copy = freehold__debug_read(d, record);
+    told copy = freehold__debug_tell(d, record);
     freehold__lock_drop(&d->lock);
     freehold__debug_overflow(function, &copy, damage);
     return NULL;
@@ -257,13 +246,14 @@ static freehold__cold void *refuse(freehold_allocator *self, freehold_error erro
 }
 
 /* Why there is no room, or FREEHOLD_OK. */
-static freehold_error put_on_record(state *d, const live_block *block)
+static freehold_error put_on_record(state *d, const live_block *block, const freehold__stack *here)
 {
     freehold__lock_take(&d->lock);
     bool full = d->live.used == d->live.most;
-    void *record = freehold__table_add(&d->live, block->start);
+    live_block *record = freehold__table_add(&d->live, block->start);
     if (record != NULL) {
-        write_block(d, record, block);
+        *record = *block;
+        record->allocated = freehold__depot_put(&d->depot, here);
         d->counts.requested_bytes += block->bytes;
         d->counts.allocations++;
         d->mapped_bytes += d->options.pages ? block->raw_bytes : 0;
@@ -284,8 +274,8 @@ __attribute__((noinline)) static void *debug_allocate(
     freehold_error error = freehold__debug_place(d, &block, bytes, alignment, offset, zeroed);
     if (error != FREEHOLD_OK)
         return refuse(self, error);
-    block.allocated = stack_here(d);
-    error = put_on_record(d, &block);
+    freehold__stack here = stack_here(d);
+    error = put_on_record(d, &block, &here);
     if (error == FREEHOLD_OK)
         return (void *)block.start;
     freehold__debug_unplace(d, &block);
@@ -295,9 +285,9 @@ __attribute__((noinline)) static void *debug_allocate(
 /* ---- freeing --------------------------------------------------------------------------------- */
 
 /* The lock is held, and dropped. */
-static size_t let_go(state *d, void *record, const freehold__stack *here)
+static size_t let_go(state *d, live_block *record, const freehold__stack *here)
 {
-    live_block block = freehold__debug_read(d, record);
+    live_block block = *record;
     freehold__table_remove(&d->live, record);
     record_freed(d, &block, here);
     d->counts.frees++;
@@ -320,10 +310,10 @@ static size_t free_sized(
 {
     state *d = state_of(self);
     freehold__stack here = stack_here(d);
-    void *record = hold_whole(self, function, block);
-    live_block copy = freehold__debug_read(d, record);
+    live_block *record = hold_whole(self, function, block);
     bool aligned = ((uintptr_t)block & (alignment - 1)) == 0;
-    if (freehold__unlikely(copy.bytes != bytes || !aligned)) {
+    if (freehold__unlikely(record->bytes != bytes || !aligned)) {
+        told copy = freehold__debug_tell(d, record);
         freehold__lock_drop(&d->lock);
         if (!aligned)
             freehold__debug_misaligned(function, &copy, alignment);
@@ -351,7 +341,7 @@ static live_block begin_resize(freehold_allocator *self, const char *function, v
 {
     state *d = state_of(self);
     live_block *record = hold_whole(self, function, block);
-    live_block copy = freehold__debug_read(d, record);
+    live_block copy = *record;
     record->behind = 0;
     freehold__lock_drop(&d->lock);
     return copy;
@@ -360,7 +350,7 @@ static live_block begin_resize(freehold_allocator *self, const char *function, v
 static void end_resize(state *d, const live_block *block, size_t before, bool done)
 {
     freehold__lock_take(&d->lock);
-    write_block(d, freehold__table_find(&d->live, block->start), block);
+    *(live_block *)freehold__table_find(&d->live, block->start) = *block;
     if (done) {
         d->counts.reallocations++;
         d->counts.requested_bytes += block->bytes;
@@ -469,9 +459,9 @@ static void debug_reset_stats(freehold_allocator *self)
 }
 
 /* Under the lock: a live block with a canary that is not whole, or NULL. */
-static void *find_damaged(const state *d, freehold__debug_damage *damage)
+static const live_block *find_damaged(const state *d, freehold__debug_damage *damage)
 {
-    void *record = NULL;
+    const live_block *record = NULL;
     while ((record = freehold__table_next(&d->live, record)) != NULL) {
         *damage = freehold__debug_look(record);
         if (damage->any)
@@ -484,16 +474,16 @@ static void *find_damaged(const state *d, freehold__debug_damage *damage)
 static const char *check_blocks(state *d)
 {
     freehold__debug_damage damage;
-    const void *record = find_damaged(d, &damage);
+    const live_block *record = find_damaged(d, &damage);
     if (record == NULL)
         return NULL;
-    live_block block = freehold__debug_read(d, record);
+    told damaged = freehold__debug_tell(d, record);
     d->wrong.length = 0;
     freehold__text_add(&d->wrong, "debug: ");
-    freehold__text_hex(&d->wrong, block.start);
+    freehold__text_hex(&d->wrong, record->start);
     freehold__text_add(&d->wrong, ": ");
-    freehold__debug_add_damage(&d->wrong, &block, damage);
-    return freehold__corrupt(d->wrong.bytes, (void *)block.start);
+    freehold__debug_add_damage(&d->wrong, &damaged, damage);
+    return freehold__corrupt(d->wrong.bytes, (void *)record->start);
 }
 
 static const char *debug_check(freehold_allocator *self)
@@ -611,6 +601,7 @@ static freehold_debug_options complete(const freehold_debug_options *given)
     o.most_freed = or_default(o.most_freed, MOST_FREED);
     if (o.most_freed > SIZE_MAX / 2 / sizeof(freed_block))
         o.most_freed = SIZE_MAX / 2 / sizeof(freed_block);
+    o.most_stacks = or_default(o.most_stacks, MOST_STACKS);
     o.quarantine_bytes = or_default(o.quarantine_bytes, QUARANTINE_BYTES);
     return o;
 }
@@ -634,7 +625,8 @@ void freehold_debug_init(freehold_debug *debug, freehold_allocator *parent,
     d->options = complete(options);
     d->parent = pages ? NULL : parent;
     d->thread = freehold__port_thread();
-    freehold__table_init(&d->live, records, record_bytes(d), d->options.most_blocks);
+    freehold__table_init(&d->live, records, sizeof(live_block), d->options.most_blocks);
+    freehold__depot_init(&d->depot, records, d->options.frames, d->options.most_stacks);
     freehold_allocator_init(
         &debug->base, &operations, parent != NULL ? parent->alignment : FREEHOLD_ALIGNMENT);
 }
@@ -651,11 +643,11 @@ static state *checked(freehold_debug *debug, const char *function)
 static void report_damage(state *d, const char *function)
 {
     freehold__debug_damage damage;
-    const void *record = find_damaged(d, &damage);
+    const live_block *record = find_damaged(d, &damage);
     if (record == NULL)
         return;
-    live_block block = freehold__debug_read(d, record);
-    freehold__debug_overflow(function, &block, damage);
+    told damaged = freehold__debug_tell(d, record);
+    freehold__debug_overflow(function, &damaged, damage);
 }
 
 static void release_all(state *d)
@@ -665,6 +657,7 @@ static void release_all(state *d)
     while (d->mapped != 0)
         end_quarantine(d);
     freehold_free(d->live.memory, d->freed);
+    freehold__depot_release(&d->depot);
     freehold__table_release(&d->live);
 }
 
@@ -686,7 +679,7 @@ void freehold_debug_deinit(freehold_debug *debug)
 }
 
 __attribute__((noinline)) static void call_user_writer(
-    freehold_debug_writer write_line, void *context, const live_block *block)
+    freehold_debug_writer write_line, void *context, const told *block)
 {
     freehold__text text = freehold__debug_leak_line(block);
     write_line(context, text.bytes);
@@ -699,7 +692,7 @@ size_t freehold_debug_leaks(freehold_debug *debug, freehold_debug_writer write_l
     freehold__hold(&held, &d->lock);
     size_t count = d->live.used;
     for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;) {
-        live_block block = freehold__debug_read(d, r);
+        told block = freehold__debug_tell(d, r);
         call_user_writer(write_line, context, &block);
     }
     freehold__release(&held);
@@ -714,13 +707,13 @@ static found find_wide(const state *d, const void *pointer)
          result.what == FREEHOLD__NOTHING && (r = freehold__table_next(&d->live, r)) != NULL;)
         if (is_around(r, (uintptr_t)pointer)) {
             result.what = FREEHOLD__LIVE;
-            result.entry.block = freehold__debug_read(d, r);
+            result.told = freehold__debug_tell(d, r);
         }
     const freed_block *entry =
         result.what == FREEHOLD__NOTHING ? freed_around(d, pointer, true) : NULL;
     if (entry != NULL) {
         result.what = FREEHOLD__FREED;
-        result.entry = *entry;
+        result.told = tell_freed(d, entry);
     }
     return result;
 }

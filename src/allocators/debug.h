@@ -14,26 +14,27 @@
 #ifndef FREEHOLD_ALLOCATORS_DEBUG_H
 #define FREEHOLD_ALLOCATORS_DEBUG_H
 
+#include "allocators/depot.h"
 #include "allocators/stack.h"
 #include "allocators/table.h"
 #include "freehold/debug.h"
 #include "port/port.h"
 
-/* A live block. In the table there are only as many frames as are wanted: freehold__debug_read. */
+/* A live block. Where it was allocated is a number in the depot, as long as the allocator is there. */
 typedef struct freehold__debug_block {
     uintptr_t start; /* the key */
     size_t bytes;    /* that were asked for */
     void *raw;       /* the parent's block, or the mapping */
     size_t raw_bytes;
     uint32_t before, behind; /* bytes of the canaries */
-    freehold__stack allocated;
+    uint32_t allocated;      /* a stack in the depot; 0: unknown */
 } freehold__debug_block;
 
 /* One that was freed. */
 typedef struct freehold__debug_freed {
     freehold__debug_block block;
-    freehold__stack freed;
-    bool mapped; /* its pages are inaccessible, and not given back yet */
+    uint32_t freed; /* a stack as well */
+    bool mapped;    /* its pages are inaccessible, and not given back yet */
 } freehold__debug_freed;
 
 typedef struct freehold__debug {
@@ -44,6 +45,7 @@ typedef struct freehold__debug {
     size_t inside_bytes;
     freehold__lock lock; /* of all that follows */
     freehold__table live;
+    freehold__depot depot; /* of the stacks of all records */
     /* What was freed last, a ring; NULL until the first. Of the `count` entries before `next`, the
      * last `mapped` may be in quarantine. */
     freehold__debug_freed *freed;
@@ -54,8 +56,15 @@ typedef struct freehold__debug {
     freehold__text wrong; /* what check has found */
 } freehold__debug;
 
-/* What is in a record of the table `live`, under the lock. */
-freehold__debug_block freehold__debug_read(const freehold__debug *d, const void *record);
+/* What there is to say of a block, when the lock is dropped and its record may be gone. */
+typedef struct freehold__debug_told {
+    freehold__debug_block block;
+    freehold__stack allocated, freed;
+} freehold__debug_told;
+
+/* The same, under the lock. */
+freehold__debug_told freehold__debug_tell(
+    const freehold__debug *d, const freehold__debug_block *block);
 
 /* ---- malloc's names over a debugging allocator (src/check) ------------------------------------- */
 
@@ -98,25 +107,25 @@ freehold__debug_damage freehold__debug_look(const freehold__debug_block *block);
 
 /* Adds what was written where, and ", allocated at app+0x1136". */
 void freehold__debug_add_damage(
-    freehold__text *text, const freehold__debug_block *block, freehold__debug_damage damage);
+    freehold__text *text, const freehold__debug_told *told, freehold__debug_damage damage);
 freehold__cold void freehold__debug_overflow(
-    const char *function, const freehold__debug_block *block, freehold__debug_damage damage);
+    const char *function, const freehold__debug_told *told, freehold__debug_damage damage);
 freehold__cold void freehold__debug_mismatch(
-    const char *function, const freehold__debug_block *block, size_t bytes);
+    const char *function, const freehold__debug_told *told, size_t bytes);
 freehold__cold void freehold__debug_misaligned(
-    const char *function, const freehold__debug_block *block, size_t alignment);
+    const char *function, const freehold__debug_told *told, size_t alignment);
 freehold__cold void freehold__debug_wrong_thread(const char *function, const void *pointer);
 
 /* What a pointer, which is no live block, is. */
 typedef struct freehold__debug_found {
     enum { FREEHOLD__NOTHING, FREEHOLD__LIVE, FREEHOLD__FREED } what;
-    freehold__debug_freed entry; /* .freed only when it is */
+    freehold__debug_told told; /* .freed only when it is */
 } freehold__debug_found;
 
 freehold__cold void freehold__debug_misuse(freehold_allocator *self, const char *function,
     const void *pointer, const freehold__debug_found *found, const freehold__stack *here);
 
-freehold__text freehold__debug_leak_line(const freehold__debug_block *block);
+freehold__text freehold__debug_leak_line(const freehold__debug_told *told);
 void freehold__debug_explain_lines(const freehold__debug_found *found, const void *pointer,
     freehold_debug_writer write_line, void *context);
 

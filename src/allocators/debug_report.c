@@ -41,8 +41,9 @@ static void add_offset(freehold__text *text, intptr_t offset)
 }
 
 void freehold__debug_add_damage(
-    freehold__text *text, const freehold__debug_block *block, freehold__debug_damage damage)
+    freehold__text *text, const freehold__debug_told *told, freehold__debug_damage damage)
 {
+    const freehold__debug_block *block = &told->block;
     freehold__text_add(text, damage.offset < 0 ? "underflow: offset " : "overflow: offset ");
     add_offset(text, damage.offset);
     freehold__text_add(text, " of ");
@@ -53,41 +54,40 @@ void freehold__debug_add_damage(
         add_byte(text, at[i]);
     if (damage.count > SHOWN)
         freehold__text_add(text, " ...");
-    add_stack(text, "; allocated at", &block->allocated, ONLY);
+    add_stack(text, "; allocated at", &told->allocated, ONLY);
 }
 
 void freehold__debug_overflow(
-    const char *function, const freehold__debug_block *block, freehold__debug_damage damage)
+    const char *function, const freehold__debug_told *told, freehold__debug_damage damage)
 {
-    const void *pointer = (const void *)block->start;
+    const void *pointer = (const void *)told->block.start;
     freehold__text text = freehold__report_begin(function, pointer);
-    freehold__debug_add_damage(&text, block, damage);
+    freehold__debug_add_damage(&text, told, damage);
     freehold__report_end(&text, FREEHOLD_OVERFLOW, function, pointer);
 }
 
 /* ---- the other kinds ------------------------------------------------------------------------- */
 
-void freehold__debug_mismatch(
-    const char *function, const freehold__debug_block *block, size_t bytes)
+void freehold__debug_mismatch(const char *function, const freehold__debug_told *told, size_t bytes)
 {
-    const void *pointer = (const void *)block->start;
+    const void *pointer = (const void *)told->block.start;
     freehold__text text = freehold__report_begin(function, pointer);
     freehold__text_add(&text, "size mismatch: given ");
     freehold__text_decimal(&text, bytes);
     freehold__text_add(&text, ", but the block has ");
-    freehold__text_decimal(&text, block->bytes);
-    add_stack(&text, " bytes, allocated at", &block->allocated, ONLY);
+    freehold__text_decimal(&text, told->block.bytes);
+    add_stack(&text, " bytes, allocated at", &told->allocated, ONLY);
     freehold__report_end(&text, FREEHOLD_SIZE_MISMATCH, function, pointer);
 }
 
 void freehold__debug_misaligned(
-    const char *function, const freehold__debug_block *block, size_t alignment)
+    const char *function, const freehold__debug_told *told, size_t alignment)
 {
-    const void *pointer = (const void *)block->start;
+    const void *pointer = (const void *)told->block.start;
     freehold__text text = freehold__report_begin(function, pointer);
     freehold__text_add(&text, "alignment mismatch: not a multiple of ");
     freehold__text_decimal(&text, alignment);
-    add_stack(&text, ", allocated at", &block->allocated, ONLY);
+    add_stack(&text, ", allocated at", &told->allocated, ONLY);
     freehold__report_end(&text, FREEHOLD_ALIGNMENT_MISMATCH, function, pointer);
 }
 
@@ -112,26 +112,26 @@ static void add_inside(
 }
 
 static freehold_misuse add_live(
-    freehold__text *text, const void *pointer, const freehold__debug_block *block)
+    freehold__text *text, const void *pointer, const freehold__debug_told *told)
 {
-    bool misaligned = ((uintptr_t)pointer - block->start) % FREEHOLD_ALIGNMENT != 0;
+    bool misaligned = ((uintptr_t)pointer - told->block.start) % FREEHOLD_ALIGNMENT != 0;
     freehold__text_add(text, misaligned ? "misaligned pointer: " : "interior pointer: ");
-    add_inside(text, pointer, block);
-    add_stack(text, ", allocated at", &block->allocated, ONLY);
+    add_inside(text, pointer, &told->block);
+    add_stack(text, ", allocated at", &told->allocated, ONLY);
     return misaligned ? FREEHOLD_MISALIGNED_POINTER : FREEHOLD_INTERIOR_POINTER;
 }
 
 static freehold_misuse add_freed(freehold__text *text, const void *pointer,
-    const freehold__debug_freed *entry, const freehold__stack *here)
+    const freehold__debug_told *told, const freehold__stack *here)
 {
-    bool again = (uintptr_t)pointer == entry->block.start;
+    bool again = (uintptr_t)pointer == told->block.start;
     freehold__text_add(text, again ? "double free: " : "invalid pointer: ");
     if (again)
-        add_block(text, &entry->block);
+        add_block(text, &told->block);
     else
-        add_inside(text, pointer, &entry->block);
-    add_stack(text, ", allocated at", &entry->block.allocated, FIRST);
-    add_stack(text, ", freed at", &entry->freed, SECOND);
+        add_inside(text, pointer, &told->block);
+    add_stack(text, ", allocated at", &told->allocated, FIRST);
+    add_stack(text, ", freed at", &told->freed, SECOND);
     add_stack(text, again ? ", freed again at" : ", used at", here, ONLY);
     return again ? FREEHOLD_DOUBLE_FREE : FREEHOLD_INVALID_POINTER;
 }
@@ -145,21 +145,21 @@ void freehold__debug_misuse(freehold_allocator *self, const char *function, cons
     }
     freehold__text text = freehold__report_begin(function, pointer);
     freehold_misuse kind = found->what == FREEHOLD__LIVE
-                               ? add_live(&text, pointer, &found->entry.block)
-                               : add_freed(&text, pointer, &found->entry, here);
+                               ? add_live(&text, pointer, &found->told)
+                               : add_freed(&text, pointer, &found->told, here);
     freehold__report_end(&text, kind, function, pointer);
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-freehold__text freehold__debug_leak_line(const freehold__debug_block *block)
+freehold__text freehold__debug_leak_line(const freehold__debug_told *told)
 {
     freehold__text text = {.length = 0};
     freehold__text_add(&text, "leak: ");
-    freehold__text_decimal(&text, block->bytes);
+    freehold__text_decimal(&text, told->block.bytes);
     freehold__text_add(&text, " bytes at ");
-    freehold__text_hex(&text, block->start);
-    add_stack(&text, ", allocated at", &block->allocated, ONLY);
+    freehold__text_hex(&text, told->block.start);
+    add_stack(&text, ", allocated at", &told->allocated, ONLY);
     return text;
 }
 
@@ -174,7 +174,7 @@ static void write_stack(
 void freehold__debug_explain_lines(const freehold__debug_found *found, const void *pointer,
     freehold_debug_writer write_line, void *context)
 {
-    const freehold__debug_block *block = &found->entry.block;
+    const freehold__debug_block *block = &found->told.block;
     freehold__text text = {.length = 0};
     freehold__text_hex(&text, (uintptr_t)pointer);
     freehold__text_add(&text, ": offset ");
@@ -186,7 +186,7 @@ void freehold__debug_explain_lines(const freehold__debug_found *found, const voi
     freehold__text_decimal(&text, block->bytes);
     freehold__text_add(&text, " bytes");
     write_line(context, text.bytes);
-    write_stack("allocated at", &block->allocated, write_line, context);
+    write_stack("allocated at", &found->told.allocated, write_line, context);
     if (found->what == FREEHOLD__FREED)
-        write_stack("freed at", &found->entry.freed, write_line, context);
+        write_stack("freed at", &found->told.freed, write_line, context);
 }

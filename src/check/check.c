@@ -10,8 +10,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define FRAMES     12
-#define MOST_FREED 10000
+#define FRAMES      12
+#define MOST_FREED  10000
+#define MOST_STACKS 500000
 
 static freehold_allocator parent, records;
 static freehold_debug debug;
@@ -64,8 +65,10 @@ extern const char _etext[] __attribute__((visibility("hidden")));
 
 static void init(void)
 {
-    freehold_debug_options options = {
-        .frames = FRAMES, .most_blocks = SIZE_MAX / 4, .most_freed = MOST_FREED};
+    freehold_debug_options options = {.frames = FRAMES,
+        .most_blocks = SIZE_MAX / 4,
+        .most_freed = MOST_FREED,
+        .most_stacks = MOST_STACKS};
     freehold__check_parent_init(&parent);
     freehold__check_records_init(&records);
     freehold_debug_init(&debug, &parent, &records, &options);

@@ -84,10 +84,11 @@ typedef struct place {
     uintptr_t key;
     bool reachable;
     sum sum;
-    freehold__stack stack;
+    uint32_t stack; /* in the depot */
 } place;
 
 typedef struct leaks {
+    const freehold__debug *debug;
     freehold__reach *reach; /* NULL: what can be reached is not known */
     sum lost, reachable;
     freehold_heap memory;
@@ -101,32 +102,15 @@ static void add_to(sum *s, size_t bytes)
     s->bytes += bytes;
 }
 
-static uintptr_t hash(const freehold__stack *stack, bool reachable)
-{
-    uint64_t key = stack->count;
-    for (unsigned i = 0; i < stack->count; i++)
-        key = (key ^ key >> 29) * UINT64_C(0xBF58476D1CE4E5B9) + (uintptr_t)stack->frame[i];
-    return (uintptr_t)(key << 2 | (uint64_t)reachable << 1 | 1);
-}
-
-static bool is_of(const place *p, const freehold__stack *stack, bool reachable)
-{
-    return p->reachable == reachable && p->stack.count == stack->count &&
-           memcmp(p->stack.frame, stack->frame, stack->count * sizeof *stack->frame) == 0;
-}
-
 /* The place of a stack, new or not; NULL: there is no memory. */
-static place *place_of(leaks *l, const freehold__stack *stack, bool reachable)
+static place *place_of(leaks *l, uint32_t stack, bool reachable)
 {
-    uintptr_t key = hash(stack, reachable);
-    place *found;
-    while (
-        (found = freehold__table_find(&l->places, key)) != NULL && !is_of(found, stack, reachable))
-        key += 4;
+    uintptr_t key = (uintptr_t)stack << 2 | (uintptr_t)reachable << 1 | 1; /* it has 30 bits */
+    place *found = freehold__table_find(&l->places, key);
     if (found != NULL || (found = freehold__table_add(&l->places, key)) == NULL)
         return found;
     found->reachable = reachable;
-    found->stack = *stack;
+    found->stack = stack;
     return found;
 }
 
@@ -136,7 +120,7 @@ static void count_block(leaks *l, const freehold__debug_block *block)
     add_to(reachable ? &l->reachable : &l->lost, block->bytes);
     if (reachable && !all)
         return;
-    place *p = place_of(l, &block->allocated, reachable);
+    place *p = place_of(l, block->allocated, reachable);
     if (p != NULL)
         add_to(&p->sum, block->bytes);
     else
@@ -176,8 +160,9 @@ static void write_place(const leaks *l, const place *p, bool to_file)
                               : l->reach == NULL ? "not freed: "
                                                  : "lost: ");
     add_sum(&text, &p->sum);
-    freehold__text_add(&text, ", allocated at");
-    freehold__stack_text(&text, p->stack.frame, p->stack.count, FREEHOLD__STACK_WHOLE);
+    freehold__stack stack = freehold__depot_get(&l->debug->depot, p->stack);
+    freehold__text_add(&text, stack.count == 0 ? ", allocated at unknown" : ", allocated at");
+    freehold__stack_text(&text, stack.frame, stack.count, FREEHOLD__STACK_WHOLE);
     write_line(text.bytes, to_file);
 }
 
@@ -224,9 +209,9 @@ static bool write_overflows(const freehold__debug *d, bool to_file)
         freehold__debug_damage damage = freehold__debug_look(r);
         if (!damage.any)
             continue;
-        freehold__debug_block block = freehold__debug_read(d, r);
-        freehold__text text = freehold__report_begin("exit", (void *)block.start);
-        freehold__debug_add_damage(&text, &block, damage);
+        freehold__debug_told damaged = freehold__debug_tell(d, r);
+        freehold__text text = freehold__report_begin("exit", (void *)damaged.block.start);
+        freehold__debug_add_damage(&text, &damaged, damage);
         write_line(text.bytes, to_file);
         any = true;
     }
@@ -235,13 +220,12 @@ static bool write_overflows(const freehold__debug *d, bool to_file)
 
 static void count_all(leaks *l, const freehold__debug *d, const void *stack)
 {
+    l->debug = d;
     l->reach = freehold__reach_begin(d, stack);
     freehold_heap_init(&l->memory);
     freehold__table_init(&l->places, &l->memory.base, sizeof(place), SIZE_MAX / 4);
-    for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;) {
-        freehold__debug_block block = freehold__debug_read(d, r);
-        count_block(l, &block);
-    }
+    for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;)
+        count_block(l, r);
 }
 
 /* In a frame below that of the caller, which has the registers: they may be all that holds a block. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <unwind.h>
 
+#include "allocators/debug.h"
 #include "port/fault.h"
 #include "port/port.h"
 
@@ -649,6 +650,94 @@ static void every_call_of_the_port_may_fail(void **unused)
     assert_true(first > 30);
 }
 
+/* ---- stacks ------------------------------------------------------------------------------------ */
+
+/* However many blocks are from one place, its stack is kept once. */
+static void a_stack_is_kept_once(void **unused)
+{
+    (void)unused;
+    freehold_debug_options options = plain;
+    options.no_stacks = false;
+    options.frames = FREEHOLD_DEBUG_FRAMES;
+    options.most_freed = 10;
+    start(options);
+    void *block[1000];
+    for (size_t i = 0; i < COUNT(block); i++)
+        block[i] = allocate_here(10);
+    size_t stacks = 64 * (sizeof(void *) + FREEHOLD_DEBUG_FRAMES * sizeof(void *));
+    assert_int_equal(memory.live, 2048 * sizeof(freehold__debug_block) + stacks);
+    for (size_t i = 0; i < COUNT(block); i++)
+        free_here(block[i]);
+    assert_int_equal(memory.live,
+        2048 * sizeof(freehold__debug_block) + stacks + 10 * sizeof(freehold__debug_freed));
+    end();
+}
+
+/* A stack for which there is no room is unknown, and the block is one like others. */
+static void stacks_are_bounded(void **unused)
+{
+    (void)unused;
+    freehold_debug_options options = plain;
+    options.no_stacks = false;
+    options.most_stacks = 1;
+    options.frames = 1;
+    start(options);
+    void *block[] = {allocate_here(100), allocate_there(200), allocate_here(300)};
+    char unknown[100];
+    snprintf(unknown, sizeof unknown, "leak: 200 bytes at %p, allocated at unknown", block[1]);
+    lines.count = 0;
+    freehold_debug_leaks(&debug, write_line, &lines);
+    assert_int_equal(lines.count, 3);
+    for (size_t i = 0; i < 3; i++)
+        if (strstr(lines.line[i], "leak: 200 ") != NULL)
+            assert_string_equal(lines.line[i], unknown);
+        else
+            assert_at(lines.line[i], "allocated at ", (void *)allocate_here);
+    for (size_t i = 0; i < 3; i++)
+        freehold_free(&debug, block[i]);
+    end();
+    start((freehold_debug_options){.frames = 4, .write_line = write_line, .context = &lines});
+    parent_fail(&memory, 2, 1); /* the table of blocks is there */
+    block[0] = allocate_here(100);
+    assert_non_null(block[0]);
+    lines.count = 0;
+    freehold_debug_leaks(&debug, write_line, &lines);
+    assert_non_null(strstr(lines.line[0], "allocated at unknown"));
+    freehold_free(&debug, block[0]);
+    end();
+}
+
+/* Numbers stay, of stacks that differ in one frame or in their length alone. */
+static void numbers_of_stacks_stay(void **unused)
+{
+    (void)unused;
+    enum { STACKS = 200000, FRAMES = 5 }; /* so many that some have one hash */
+    static uint32_t number[STACKS];
+    freehold_heap heap;
+    freehold__depot depot;
+    freehold_heap_init(&heap);
+    freehold__depot_init(&depot, &heap.base, FRAMES, SIZE_MAX);
+    for (int round = 0; round < 2; round++)
+        for (uintptr_t i = 0; i < STACKS; i++) {
+            freehold__stack stack = {.count = (unsigned)(i % FRAMES + 1)}, kept;
+            for (unsigned k = 0; k < stack.count; k++)
+                stack.frame[k] = (void *)(0x1000 + (k == 0 ? i / FRAMES : k));
+            uint32_t is = freehold__depot_put(&depot, &stack);
+            assert_int_not_equal(is, 0);
+            assert_true(round == 0 || is == number[i]);
+            number[i] = is;
+            kept = freehold__depot_get(&depot, is);
+            assert_int_equal(kept.count, stack.count);
+            assert_memory_equal(kept.frame, stack.frame, stack.count * sizeof(void *));
+        }
+    assert_int_equal(depot.stacks.used, STACKS);
+    freehold__stack none = {.count = 0};
+    assert_int_equal(freehold__depot_put(&depot, &none), 0);
+    assert_int_equal(freehold__depot_get(&depot, 0).count, 0);
+    freehold__depot_release(&depot);
+    freehold_heap_deinit(&heap);
+}
+
 /* ---- failures, threads ----------------------------------------------------------------------- */
 
 static void impossible_sizes_are_refused(void **unused)
@@ -898,6 +987,9 @@ int main(void)
         cmocka_unit_test(an_address_is_explained),
         cmocka_unit_test(leaks_are_told_at_the_end),
         cmocka_unit_test(pages_trap),
+        cmocka_unit_test(a_stack_is_kept_once),
+        cmocka_unit_test(stacks_are_bounded),
+        cmocka_unit_test(numbers_of_stacks_stay),
         cmocka_unit_test(the_quarantine_is_bounded),
         cmocka_unit_test(every_call_of_the_port_may_fail),
         cmocka_unit_test(impossible_sizes_are_refused),
