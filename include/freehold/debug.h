@@ -22,11 +22,18 @@
  * (one line each). `addr2line -fe app 0x1136` has the function and the line; with a namer
  * (freehold_set_frame_namer, freehold/symbolize.h) they are in the report.
  *
+ * With `quarantine_bytes`, freed blocks are held back, as many bytes of them, and filled. What was
+ * written to one is found when it leaves, by freehold_check, and at the end:
+ *
+ *     freehold: freehold_free(0x7f..40): write after free: offset 8 of the block of 100 bytes was
+ *     written, bytes 41; allocated at app+0x1136, freed at app+0x1180
+ *
  * With `pages`, each block has pages of its own, from the system, between two that are inaccessible.
  * Its end is at the second of them (but for what its alignment leaves: there is a canary), or with
  * `at_start` its start at the first. When it is freed its pages become inaccessible, and stay so for
  * a while (`quarantine_bytes`): so an overflow, and a use after free, is a fault at the instruction
- * that does it.
+ * that does it. Blocks for which the system has no more pages, or that are more than `most_on_pages`,
+ * are in the parent like others, if there is one.
  *
  * usable_size is what was asked for, exactly, and freehold_free_sized takes no other size.
  *
@@ -67,16 +74,18 @@ typedef void (*freehold_debug_writer)(void *context, const char *line);
 
 /* How to look; all 0 is a good choice. Copied by init. */
 typedef struct freehold_debug_options {
-    bool pages;              /* each block on pages of its own */
-    bool at_start;           /* with pages: the start of a block at the guard, not its end */
-    bool one_thread;         /* calls of other threads are fatal */
-    bool no_stacks;          /* none are taken */
-    unsigned frames;         /* of a stack; 0: 8 */
-    unsigned canary_bytes;   /* before and behind a block, a multiple of 16 up to 4096; 0: 16 */
-    size_t most_blocks;      /* live at a time; 0: about a million */
-    size_t most_freed;       /* kept on record when they are freed; 0: 1024 */
-    size_t most_stacks;      /* different ones; 0: 100,000. What comes then is "unknown" */
-    size_t quarantine_bytes; /* with pages: of address space for freed blocks; 0: 256 MiB */
+    bool pages;            /* each block on pages of its own */
+    bool at_start;         /* with pages: the start of a block at the guard, not its end */
+    bool one_thread;       /* calls of other threads are fatal */
+    bool no_stacks;        /* none are taken */
+    unsigned frames;       /* of a stack; 0: 8 */
+    unsigned canary_bytes; /* before and behind a block, a multiple of 16 up to 4096; 0: 16 */
+    size_t most_blocks;    /* live at a time; 0: about a million */
+    size_t most_freed;     /* kept on record when they are freed; 0: 1024 */
+    size_t most_stacks;    /* different ones; 0: 100,000. What comes then is "unknown" */
+    size_t
+        quarantine_bytes; /* of freed blocks that are held back; 0: none, but with pages 256 MiB */
+    size_t most_on_pages; /* with pages: live at a time; 0: as many as the system will map */
     freehold_debug_writer write_line; /* for what is live at the end; NULL: that is not told */
     void *context;
 } freehold_debug_options;
@@ -91,7 +100,7 @@ struct freehold_debug {
 
 /*
  * Cannot fail, and makes no system call. The parent must be initialised, and outlive it; with pages
- * it is not used, and may be NULL. The allocator for the records must outlive it too, and not lead
+ * it may be NULL. The allocator for the records must outlive it too, and not lead
  * back to it; when that is NULL, there is a heap of its own. Options that are NULL are all 0.
  */
 FREEHOLD_API void freehold_debug_init(freehold_debug *debug, freehold_allocator *parent,

@@ -47,7 +47,8 @@ typedef enum freehold_misuse {
     FREEHOLD_ALLOCATION_FAILED, /* a request, and the allocator's policy is to end the process */
     FREEHOLD_UNSAFE_CALL,       /* from a signal handler that has interrupted the allocator */
     FREEHOLD_OVERFLOW,          /* bytes before or behind a block were written (freehold/debug.h) */
-    FREEHOLD_WRONG_THREAD       /* an allocator of one thread, used by another one */
+    FREEHOLD_WRONG_THREAD,      /* an allocator of one thread, used by another one */
+    FREEHOLD_USE_AFTER_FREE     /* a freed block was written to, or trapped (freehold/debug.h) */
 } freehold_misuse;
 
 /* What a handler is told. */

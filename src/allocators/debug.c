@@ -62,17 +62,11 @@ told freehold__debug_tell(const state *d, const live_block *block)
     return (told){.block = *block, .allocated = freehold__depot_get(&d->depot, block->allocated)};
 }
 
-static told tell_freed(const state *d, const freed_block *entry)
+told freehold__debug_tell_freed(const state *d, const freed_block *entry)
 {
     told result = freehold__debug_tell(d, &entry->block);
     result.freed = freehold__depot_get(&d->depot, entry->freed);
     return result;
-}
-
-/* With pages: of live blocks. */
-static size_t used_bytes(const state *d)
-{
-    return d->mapped_bytes - d->quarantine;
 }
 
 static void count_live(state *d, size_t gained, size_t lost)
@@ -92,16 +86,60 @@ static freed_block *freed_before(const state *d, size_t i)
     return &d->freed[(d->next + most - 1 - i) % most];
 }
 
-/* The oldest in quarantine leaves it. */
-static void end_quarantine(state *d)
+const freed_block *freehold__debug_next_held(const state *d, size_t *at)
 {
-    freed_block *oldest = freed_before(d, --d->mapped);
-    if (!oldest->mapped)
-        return;
-    oldest->mapped = false;
+    while (*at < d->held) {
+        const freed_block *entry = freed_before(d, (*at)++);
+        if (entry->held)
+            return entry;
+    }
+    return NULL;
+}
+
+static freed_block *oldest_held(state *d)
+{
+    while (d->held != 0 && !freed_before(d, d->held - 1)->held)
+        d->held--;
+    return d->held != 0 ? freed_before(d, d->held - 1) : NULL;
+}
+
+/*
+ * The oldest leaves the quarantine; the caller gives its place back, when the lock is dropped. `raw` is
+ * NULL if there is none. If it was written to, that is reported, without the lock, and it stays.
+ */
+static live_block leave_quarantine(state *d, const char *function)
+{
+    freed_block *oldest = oldest_held(d);
+    if (oldest == NULL)
+        return (live_block){.raw = NULL};
+    freehold__debug_damage damage = freehold__debug_look_freed(&oldest->block);
+    if (freehold__unlikely(damage.any)) {
+        told copy = freehold__debug_tell_freed(d, oldest);
+        freehold__lock_drop(&d->lock);
+        freehold__debug_written(function, &copy, damage);
+    }
+    oldest->held = false;
+    d->held--;
     d->quarantine -= oldest->block.raw_bytes;
-    d->mapped_bytes -= oldest->block.raw_bytes;
-    freehold__port_unmap(oldest->block.raw, oldest->block.raw_bytes);
+    d->mapped_bytes -= oldest->block.on_pages ? oldest->block.raw_bytes : 0;
+    return oldest->block;
+}
+
+/* Without the lock: as many leave it as is too much, or all. Returns how many bytes of pages. */
+static size_t end_quarantine(state *d, const char *function, size_t most)
+{
+    size_t unmapped = 0;
+    for (;;) {
+        live_block left = {.raw = NULL};
+        freehold__lock_take(&d->lock);
+        if (d->quarantine > most)
+            left = leave_quarantine(d, function);
+        freehold__lock_drop(&d->lock);
+        if (left.raw == NULL)
+            return unmapped;
+        unmapped += left.on_pages ? left.raw_bytes : 0;
+        freehold__debug_unplace(d, &left);
+    }
 }
 
 /* NULL: there is no memory for the record. The oldest makes room. */
@@ -112,42 +150,29 @@ static freed_block *new_freed(state *d)
             freehold_alloc_zeroed(d->live.memory, d->options.most_freed * sizeof(freed_block));
     if (d->freed == NULL)
         return NULL;
-    if (d->mapped == d->options.most_freed)
-        end_quarantine(d);
+    freehold__assert(d->held < d->options.most_freed);
     freed_block *entry = &d->freed[d->next];
     d->next = (d->next + 1) % d->options.most_freed;
     d->count += d->count < d->options.most_freed;
-    d->mapped++;
+    d->held++;
     return entry;
 }
 
-/* Its pages become inaccessible, as long as there is room in the quarantine. */
-static void to_quarantine(state *d, freed_block *entry)
+/* Whether it is in quarantine now; otherwise its place is to be given back. */
+static bool record_freed(state *d, const live_block *block, const freehold__stack *here)
 {
-    size_t bytes = entry->block.raw_bytes;
-    entry->mapped = freehold__debug_quarantine(&entry->block);
-    if (!entry->mapped) {
-        d->mapped_bytes -= bytes;
-        return;
-    }
-    d->quarantine += bytes;
-    while (d->quarantine > d->options.quarantine_bytes)
-        end_quarantine(d);
-}
-
-static void record_freed(state *d, const live_block *block, const freehold__stack *here)
-{
+    size_t bytes = block->raw_bytes, of_pages = block->on_pages ? bytes : 0;
     freed_block *entry = new_freed(d);
-    if (entry != NULL)
-        *entry = (freed_block){.block = *block, .freed = freehold__depot_put(&d->depot, here)};
-    if (!d->options.pages)
-        return;
     if (entry != NULL) {
-        to_quarantine(d, entry);
-    } else {
-        d->mapped_bytes -= block->raw_bytes;
-        freehold__debug_unplace(d, block);
+        *entry = (freed_block){.block = *block, .freed = freehold__depot_put(&d->depot, here)};
+        entry->held = bytes <= d->options.quarantine_bytes && freehold__debug_hold(block);
     }
+    bool held = entry != NULL && entry->held;
+    freehold__debug_leave_pages(d, block);
+    d->used_bytes -= of_pages;
+    d->mapped_bytes -= held ? 0 : of_pages;
+    d->quarantine += held ? bytes : 0;
+    return held;
 }
 
 /* ---- finding, under the lock ----------------------------------------------------------------- */
@@ -196,7 +221,7 @@ static found find_any(const state *d, const void *pointer)
         result.told = freehold__debug_tell(d, record);
     } else if (entry != NULL) {
         result.what = FREEHOLD__FREED;
-        result.told = tell_freed(d, entry);
+        result.told = freehold__debug_tell_freed(d, entry);
     }
     return result;
 }
@@ -256,9 +281,10 @@ static freehold_error put_on_record(state *d, const live_block *block, const fre
         record->allocated = freehold__depot_put(&d->depot, here);
         d->counts.requested_bytes += block->bytes;
         d->counts.allocations++;
-        d->mapped_bytes += d->options.pages ? block->raw_bytes : 0;
-        if (used_bytes(d) > d->counts.peak_bytes)
-            d->counts.peak_bytes = used_bytes(d);
+        d->used_bytes += block->on_pages ? block->raw_bytes : 0;
+        d->mapped_bytes += block->on_pages ? block->raw_bytes : 0;
+        if (d->used_bytes > d->counts.peak_bytes)
+            d->counts.peak_bytes = d->used_bytes;
         count_live(d, block->bytes, 0);
     }
     freehold__lock_drop(&d->lock);
@@ -278,23 +304,33 @@ __attribute__((noinline)) static void *debug_allocate(
     error = put_on_record(d, &block, &here);
     if (error == FREEHOLD_OK)
         return (void *)block.start;
+    freehold__debug_leave_pages(d, &block);
     freehold__debug_unplace(d, &block);
     return refuse(self, error);
 }
 
 /* ---- freeing --------------------------------------------------------------------------------- */
 
-/* The lock is held, and dropped. */
-static size_t let_go(state *d, live_block *record, const freehold__stack *here)
+/* The lock is held, and dropped. Where all that is on record as freed is held, the oldest makes room first:
+ * what is wrong with that is found before anything has changed. */
+static size_t let_go(
+    state *d, const char *function, live_block *record, const freehold__stack *here)
 {
-    live_block block = *record;
+    live_block block = *record, left = {.raw = NULL};
+    if (freehold__unlikely(d->held == d->options.most_freed))
+        left = leave_quarantine(d, function);
     freehold__table_remove(&d->live, record);
-    record_freed(d, &block, here);
+    bool held = record_freed(d, &block, here);
+    bool too_much = d->quarantine > d->options.quarantine_bytes;
     d->counts.frees++;
     count_live(d, 0, block.bytes);
     freehold__lock_drop(&d->lock);
-    if (!d->options.pages)
+    if (left.raw != NULL)
+        freehold__debug_unplace(d, &left);
+    if (!held)
         freehold__debug_unplace(d, &block);
+    if (too_much)
+        end_quarantine(d, function, d->options.quarantine_bytes);
     return block.bytes;
 }
 
@@ -302,7 +338,7 @@ static size_t free_block(freehold_allocator *self, const char *function, void *b
 {
     state *d = state_of(self);
     freehold__stack here = stack_here(d);
-    return let_go(d, hold_whole(self, function, block), &here);
+    return let_go(d, function, hold_whole(self, function, block), &here);
 }
 
 static size_t free_sized(
@@ -319,7 +355,7 @@ static size_t free_sized(
             freehold__debug_misaligned(function, &copy, alignment);
         freehold__debug_mismatch(function, &copy, bytes);
     }
-    return let_go(d, record, &here);
+    return let_go(d, function, record, &here);
 }
 
 __attribute__((noinline)) static size_t debug_free(freehold_allocator *self, void *block)
@@ -394,7 +430,7 @@ static void *move(freehold_allocator *self, const char *function, void *block, s
     if (moved == NULL)
         return NULL;
     memcpy(moved, block, have < bytes ? have : bytes);
-    let_go(d, hold_live(self, function, block), &here);
+    let_go(d, function, hold_live(self, function, block), &here);
     freehold__lock_take(&d->lock);
     d->counts.reallocations++;
     freehold__lock_drop(&d->lock);
@@ -438,10 +474,16 @@ static freehold_statistics debug_stats(freehold_allocator *self)
     check_thread(d, "freehold_stats", self);
     freehold__lock_take(&d->lock);
     freehold_statistics own = d->counts;
-    own.used_bytes = used_bytes(d);
+    own.used_bytes = d->used_bytes;
     own.mapped_bytes = d->mapped_bytes;
     freehold__lock_drop(&d->lock);
-    return d->options.pages ? own : freehold__wrap_stats(d->parent, own);
+    if (d->parent == NULL)
+        return own;
+    freehold_statistics all = freehold__wrap_stats(d->parent, own);
+    all.used_bytes += own.used_bytes;
+    all.mapped_bytes += own.mapped_bytes;
+    all.peak_bytes += own.peak_bytes; /* together they may have had less */
+    return all;
 }
 
 static void debug_reset_stats(freehold_allocator *self)
@@ -453,7 +495,7 @@ static void debug_reset_stats(freehold_allocator *self)
         .allocations = d->counts.allocations - d->counts.frees,
         .live_bytes = d->counts.live_bytes,
         .peak_live_bytes = d->counts.live_bytes,
-        .peak_bytes = used_bytes(d),
+        .peak_bytes = d->used_bytes,
     };
     freehold__lock_drop(&d->lock);
 }
@@ -470,20 +512,45 @@ static const live_block *find_damaged(const state *d, freehold__debug_damage *da
     return NULL;
 }
 
+/* Under the lock: one in quarantine that was written to, or NULL. */
+static const freed_block *find_written(const state *d, freehold__debug_damage *damage)
+{
+    const freed_block *entry;
+    size_t at = 0;
+    while ((entry = freehold__debug_next_held(d, &at)) != NULL)
+        if ((*damage = freehold__debug_look_freed(&entry->block)).any)
+            return entry;
+    return NULL;
+}
+
+/* Under the lock: the same of either kind; false: there is none. */
+static bool find_wrong(const state *d, found *wrong, freehold__debug_damage *damage)
+{
+    const live_block *record = find_damaged(d, damage);
+    const freed_block *entry = NULL;
+    if (record != NULL)
+        *wrong = (found){FREEHOLD__LIVE, freehold__debug_tell(d, record)};
+    else if ((entry = find_written(d, damage)) != NULL)
+        *wrong = (found){FREEHOLD__FREED, freehold__debug_tell_freed(d, entry)};
+    return record != NULL || entry != NULL;
+}
+
 /* Under the lock. The text stays until the next check. */
 static const char *check_blocks(state *d)
 {
     freehold__debug_damage damage;
-    const live_block *record = find_damaged(d, &damage);
-    if (record == NULL)
+    found wrong;
+    if (!find_wrong(d, &wrong, &damage))
         return NULL;
-    told damaged = freehold__debug_tell(d, record);
     d->wrong.length = 0;
     freehold__text_add(&d->wrong, "debug: ");
-    freehold__text_hex(&d->wrong, record->start);
+    freehold__text_hex(&d->wrong, wrong.told.block.start);
     freehold__text_add(&d->wrong, ": ");
-    freehold__debug_add_damage(&d->wrong, &damaged, damage);
-    return freehold__corrupt(d->wrong.bytes, (void *)record->start);
+    if (wrong.what == FREEHOLD__LIVE)
+        freehold__debug_add_damage(&d->wrong, &wrong.told, damage);
+    else
+        freehold__debug_add_write(&d->wrong, &wrong.told, damage);
+    return freehold__corrupt(d->wrong.bytes, (void *)wrong.told.block.start);
 }
 
 static const char *debug_check(freehold_allocator *self)
@@ -512,15 +579,13 @@ static bool debug_walk(freehold_allocator *self, freehold_visitor visit, void *c
     return goes_on;
 }
 
-/* With pages: the quarantine. */
+/* The quarantine, and then the parent. */
 static size_t debug_trim(freehold_allocator *self)
 {
     state *d = state_of(self);
     check_thread(d, "freehold_trim", self);
+    size_t bytes = end_quarantine(d, "freehold_trim", 0);
     freehold__lock_take(&d->lock);
-    size_t bytes = d->quarantine;
-    while (d->mapped != 0)
-        end_quarantine(d);
     d->counts.purged_bytes += bytes;
     freehold__lock_drop(&d->lock);
     return d->parent != NULL ? bytes + freehold_trim(d->parent) : bytes;
@@ -602,7 +667,8 @@ static freehold_debug_options complete(const freehold_debug_options *given)
     if (o.most_freed > SIZE_MAX / 2 / sizeof(freed_block))
         o.most_freed = SIZE_MAX / 2 / sizeof(freed_block);
     o.most_stacks = or_default(o.most_stacks, MOST_STACKS);
-    o.quarantine_bytes = or_default(o.quarantine_bytes, QUARANTINE_BYTES);
+    o.most_on_pages = or_default(o.most_on_pages, SIZE_MAX);
+    o.quarantine_bytes = or_default(o.quarantine_bytes, o.pages ? QUARANTINE_BYTES : 0);
     return o;
 }
 
@@ -623,7 +689,7 @@ void freehold_debug_init(freehold_debug *debug, freehold_allocator *parent,
     memset(debug->state, 0, sizeof debug->state);
     state *d = state_of(&debug->base);
     d->options = complete(options);
-    d->parent = pages ? NULL : parent;
+    d->parent = parent;
     d->thread = freehold__port_thread();
     freehold__table_init(&d->live, records, sizeof(live_block), d->options.most_blocks);
     freehold__depot_init(&d->depot, records, d->options.frames, d->options.most_stacks);
@@ -643,19 +709,21 @@ static state *checked(freehold_debug *debug, const char *function)
 static void report_damage(state *d, const char *function)
 {
     freehold__debug_damage damage;
-    const live_block *record = find_damaged(d, &damage);
-    if (record == NULL)
+    found wrong;
+    if (!find_wrong(d, &wrong, &damage))
         return;
-    told damaged = freehold__debug_tell(d, record);
-    freehold__debug_overflow(function, &damaged, damage);
+    if (wrong.what == FREEHOLD__LIVE)
+        freehold__debug_overflow(function, &wrong.told, damage);
+    else
+        freehold__debug_written(function, &wrong.told, damage);
 }
 
 static void release_all(state *d)
 {
     for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;)
         freehold__debug_unplace(d, r);
-    while (d->mapped != 0)
-        end_quarantine(d);
+    for (const freed_block *oldest; (oldest = oldest_held(d)) != NULL; d->held--)
+        freehold__debug_unplace(d, &oldest->block);
     freehold_free(d->live.memory, d->freed);
     freehold__depot_release(&d->depot);
     freehold__table_release(&d->live);
@@ -713,9 +781,22 @@ static found find_wide(const state *d, const void *pointer)
         result.what == FREEHOLD__NOTHING ? freed_around(d, pointer, true) : NULL;
     if (entry != NULL) {
         result.what = FREEHOLD__FREED;
-        result.told = tell_freed(d, entry);
+        result.told = freehold__debug_tell_freed(d, entry);
     }
     return result;
+}
+
+void freehold__debug_trapped(
+    freehold_debug *debug, const void *pointer, const char *access, const freehold__stack *here)
+{
+    state *d = state_of(&debug->base);
+    if (freehold__lock_is_mine(&d->lock))
+        return; /* it is we who did it */
+    freehold__lock_take(&d->lock);
+    found what = find_wide(d, pointer);
+    freehold__lock_drop(&d->lock);
+    if (what.what != FREEHOLD__NOTHING)
+        freehold__debug_trap(access, pointer, &what, here);
 }
 
 bool freehold_debug_explain(

@@ -24,17 +24,20 @@ static void write_canaries(const freehold__debug_block *b)
     write_canary(b->start + b->bytes, b->behind);
 }
 
+static void add_damage(freehold__debug_damage *damage, intptr_t offset)
+{
+    if (!damage->any)
+        damage->offset = offset;
+    damage->any = true;
+    damage->count = (size_t)(offset - damage->offset) + 1;
+}
+
 static freehold__debug_damage look_at(uintptr_t from, size_t bytes, uintptr_t start)
 {
     freehold__debug_damage damage = {false, 0, 0};
-    for (uintptr_t at = from; at < from + bytes; at++) {
-        if (*(const unsigned char *)at == canary_at(at))
-            continue;
-        if (!damage.any)
-            damage.offset = (intptr_t)(at - start);
-        damage.any = true;
-        damage.count = (size_t)((intptr_t)(at - start) - damage.offset) + 1;
-    }
+    for (uintptr_t at = from; at < from + bytes; at++)
+        if (*(const unsigned char *)at != canary_at(at))
+            add_damage(&damage, (intptr_t)(at - start));
     return damage;
 }
 
@@ -43,6 +46,37 @@ freehold__debug_damage freehold__debug_look(const freehold__debug_block *block)
     freehold__debug_damage behind =
         look_at(block->start + block->bytes, block->behind, block->start);
     return behind.any ? behind : look_at(block->start - block->before, block->before, block->start);
+}
+
+/* ---- what was freed -------------------------------------------------------------------------- */
+
+/* Whether all bytes are those of freed blocks: the first one is, and each is as the one before it. */
+static bool is_filled(const unsigned char *bytes, size_t count)
+{
+    return count == 0 ||
+           (bytes[0] == FREEHOLD__DEBUG_FREED && memcmp(bytes, bytes + 1, count - 1) == 0);
+}
+
+freehold__debug_damage freehold__debug_look_freed(const freehold__debug_block *block)
+{
+    const unsigned char *bytes = (const unsigned char *)block->start;
+    freehold__debug_damage damage = {false, 0, 0};
+    if (block->on_pages)
+        return damage;
+    for (size_t i = 0; !is_filled(bytes, block->bytes) && i < block->bytes; i++)
+        if (bytes[i] != FREEHOLD__DEBUG_FREED)
+            add_damage(&damage, (intptr_t)i);
+    return damage.any ? damage : freehold__debug_look(block);
+}
+
+bool freehold__debug_hold(const freehold__debug_block *block)
+{
+    if (!block->on_pages) {
+        memset((void *)block->start, FREEHOLD__DEBUG_FREED, block->bytes);
+        return true;
+    }
+    freehold__port_purge(block->raw, block->raw_bytes); /* if not, it costs memory for a while */
+    return freehold__port_guard(block->raw, block->raw_bytes);
 }
 
 /* ---- in a block of the parent ---------------------------------------------------------------- */
@@ -69,7 +103,7 @@ static freehold_error place_in_parent(const freehold__debug *d, freehold__debug_
 bool freehold__debug_resize(const freehold__debug *d, freehold__debug_block *block, size_t bytes)
 {
     size_t front = block->start - (uintptr_t)block->raw, total;
-    if (d->options.pages || __builtin_add_overflow(front, bytes, &total) ||
+    if (block->on_pages || __builtin_add_overflow(front, bytes, &total) ||
         __builtin_add_overflow(total, (size_t)d->options.canary_bytes, &total) ||
         !freehold_resize(d->parent, block->raw, total))
         return false;
@@ -126,34 +160,59 @@ static freehold_error place_on_pages(
         return FREEHOLD_NO_MEMORY;
     }
     put_on_pages(d, block, first, area, alignment, offset);
+    block->on_pages = true;
     return FREEHOLD_OK;
 }
 
-bool freehold__debug_quarantine(const freehold__debug_block *block)
+/* Whether one more block may be on pages; it counts as one. */
+static bool enter_pages(freehold__debug *d)
 {
-    freehold__port_purge(block->raw, block->raw_bytes); /* if not, it costs memory for a while */
-    bool guarded = freehold__port_guard(block->raw, block->raw_bytes);
-    if (!guarded)
-        freehold__port_unmap(block->raw, block->raw_bytes);
-    return guarded;
+    bool may = atomic_fetch_add(&d->on_pages, 1) < d->options.most_on_pages;
+    if (!may)
+        atomic_fetch_sub(&d->on_pages, 1);
+    return may;
+}
+
+void freehold__debug_leave_pages(freehold__debug *d, const freehold__debug_block *block)
+{
+    if (block->on_pages)
+        atomic_fetch_sub(&d->on_pages, 1);
 }
 
 /* ---- either ---------------------------------------------------------------------------------- */
 
-freehold_error freehold__debug_place(const freehold__debug *d, freehold__debug_block *block,
-    size_t bytes, size_t alignment, size_t offset, bool zeroed)
+/* On pages, if there is room, else in the parent, if there is one. */
+static freehold_error place_on_either(
+    freehold__debug *d, freehold__debug_block *block, size_t alignment, size_t offset, bool zeroed)
+{
+    freehold_error error = FREEHOLD_LIMIT;
+    if (enter_pages(d)) {
+        error = place_on_pages(d, block, alignment, offset);
+        if (error != FREEHOLD_OK)
+            atomic_fetch_sub(&d->on_pages, 1);
+    }
+    if (error == FREEHOLD_OK || d->parent == NULL)
+        return error;
+    error = place_in_parent(d, block, alignment, offset, zeroed);
+    if (error == FREEHOLD_OK)
+        atomic_fetch_add(&d->beyond, 1);
+    return error;
+}
+
+freehold_error freehold__debug_place(freehold__debug *d, freehold__debug_block *block, size_t bytes,
+    size_t alignment, size_t offset, bool zeroed)
 {
     *block = (freehold__debug_block){.bytes = bytes};
-    freehold_error error = d->options.pages ? place_on_pages(d, block, alignment, offset)
+    freehold_error error = d->options.pages ? place_on_either(d, block, alignment, offset, zeroed)
                                             : place_in_parent(d, block, alignment, offset, zeroed);
     if (error == FREEHOLD_OK)
         write_canaries(block);
     return error;
 }
 
-void freehold__debug_unplace(const freehold__debug *d, const freehold__debug_block *block)
+void freehold__debug_unplace(freehold__debug *d, const freehold__debug_block *block)
 {
-    if (d->options.pages)
+    if (block->on_pages)
         freehold__port_unmap(block->raw, block->raw_bytes);
     else
         freehold_free(d->parent, block->raw);

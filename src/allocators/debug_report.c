@@ -40,21 +40,48 @@ static void add_offset(freehold__text *text, intptr_t offset)
     freehold__text_decimal(text, offset < 0 ? (uint64_t)-offset : (uint64_t)offset);
 }
 
-void freehold__debug_add_damage(
-    freehold__text *text, const freehold__debug_told *told, freehold__debug_damage damage)
+/* "overflow: offset 100 of the block of 100 bytes" */
+static void add_place(
+    freehold__text *text, const char *kind, const freehold__debug_block *block, intptr_t offset)
 {
-    const freehold__debug_block *block = &told->block;
-    freehold__text_add(text, damage.offset < 0 ? "underflow: offset " : "overflow: offset ");
-    add_offset(text, damage.offset);
+    freehold__text_add(text, kind);
+    freehold__text_add(text, ": offset ");
+    add_offset(text, offset);
     freehold__text_add(text, " of ");
     add_block(text, block);
+}
+
+static const char *kind_of(intptr_t offset)
+{
+    return offset < 0 ? "underflow" : "overflow";
+}
+
+static void add_bytes(
+    freehold__text *text, const freehold__debug_block *block, freehold__debug_damage damage)
+{
     freehold__text_add(text, " was written, bytes");
     const unsigned char *at = (const unsigned char *)(block->start + (uintptr_t)damage.offset);
     for (size_t i = 0; i < damage.count && i < SHOWN; i++)
         add_byte(text, at[i]);
     if (damage.count > SHOWN)
         freehold__text_add(text, " ...");
+}
+
+void freehold__debug_add_damage(
+    freehold__text *text, const freehold__debug_told *told, freehold__debug_damage damage)
+{
+    add_place(text, kind_of(damage.offset), &told->block, damage.offset);
+    add_bytes(text, &told->block, damage);
     add_stack(text, "; allocated at", &told->allocated, ONLY);
+}
+
+void freehold__debug_add_write(
+    freehold__text *text, const freehold__debug_told *told, freehold__debug_damage damage)
+{
+    add_place(text, "write after free", &told->block, damage.offset);
+    add_bytes(text, &told->block, damage);
+    add_stack(text, "; allocated at", &told->allocated, FIRST);
+    add_stack(text, ", freed at", &told->freed, ONLY);
 }
 
 void freehold__debug_overflow(
@@ -64,6 +91,32 @@ void freehold__debug_overflow(
     freehold__text text = freehold__report_begin(function, pointer);
     freehold__debug_add_damage(&text, told, damage);
     freehold__report_end(&text, FREEHOLD_OVERFLOW, function, pointer);
+}
+
+void freehold__debug_written(
+    const char *function, const freehold__debug_told *told, freehold__debug_damage damage)
+{
+    const void *pointer = (const void *)told->block.start;
+    freehold__text text = freehold__report_begin(function, pointer);
+    freehold__debug_add_write(&text, told, damage);
+    freehold__report_end(&text, FREEHOLD_USE_AFTER_FREE, function, pointer);
+}
+
+/* ---- what the processor has refused ------------------------------------------------------------ */
+
+void freehold__debug_trap(const char *access, const void *pointer,
+    const freehold__debug_found *found, const freehold__stack *here)
+{
+    bool freed = found->what == FREEHOLD__FREED;
+    intptr_t offset = (intptr_t)((uintptr_t)pointer - found->told.block.start);
+    freehold__text text = freehold__report_begin(access, pointer);
+    add_place(&text, freed ? "use after free" : kind_of(offset), &found->told.block, offset);
+    add_stack(&text, "; allocated at", &found->told.allocated, FIRST);
+    if (freed)
+        add_stack(&text, ", freed at", &found->told.freed, SECOND);
+    add_stack(&text, freed ? ", used at" : ", accessed at", here, ONLY);
+    freehold__report_end(
+        &text, freed ? FREEHOLD_USE_AFTER_FREE : FREEHOLD_OVERFLOW, access, pointer);
 }
 
 /* ---- the other kinds ------------------------------------------------------------------------- */

@@ -602,10 +602,10 @@ static void the_quarantine_is_bounded(void **unused)
     assert_true(traps(block[49], false) && traps(block[40], false));
     char *large = freehold_alloc(&debug, 100 * page); /* alone it is too much */
     freehold_free(&debug, large);
-    assert_int_equal(freehold__fault_mapped(), mapped);
+    assert_int_equal(freehold__fault_mapped() - mapped, 30 * page);
     large = freehold_alloc(&debug, 100);
     freehold_free(&debug, large);
-    assert_int_equal(freehold_trim(&debug), 3 * page);
+    assert_int_equal(freehold_trim(&debug), 30 * page);
     assert_int_equal(freehold__fault_mapped(), mapped);
     FATAL(FREEHOLD_DOUBLE_FREE, freehold_free(&debug, large),
         "freehold_free(%p): double free: the block of 100 bytes, allocated at unknown, "
@@ -648,6 +648,153 @@ static void every_call_of_the_port_may_fail(void **unused)
         assert_int_equal(freehold__fault_mapped(), mapped);
     } while (first++ < calls);
     assert_true(first > 30);
+}
+
+#define IN_PARENT(bytes) ((bytes) + 2 * 16) /* with the canaries */
+
+/* Beyond so many, and when the system has no more, blocks are in the parent: still checked, but not trapped. */
+static void blocks_beyond_the_pages_are_in_the_parent(void **unused)
+{
+    (void)unused;
+    freehold_debug_options options = with(true, false);
+    options.most_on_pages = 3;
+    parent_init(&below);
+    parent_init(&memory);
+    uint64_t mapped = freehold__fault_mapped();
+    freehold_debug_init(&debug, &below.base, &memory.base, &options);
+    char *block[6];
+    for (size_t i = 0; i < COUNT(block); i++) {
+        block[i] = freehold_alloc(&debug, 16);
+        assert_int_equal(traps(block[i] + 16, true), i < 3);
+    }
+    assert_int_equal(below.allocations, 3);
+    assert_int_equal(freehold_stats(&debug).used_bytes, 3 * 3 * freehold__port_page_size());
+    char was = block[5][16];
+    block[5][16] = 'A';
+    FATAL(FREEHOLD_OVERFLOW, freehold_free(&debug, block[5]),
+        "freehold_free(%p): overflow: offset 16 of the block of 16 bytes was written, bytes 41; "
+        "allocated at unknown",
+        (void *)block[5]);
+    block[5][16] = was;
+    freehold_free(&debug, block[0]); /* there is room again */
+    block[0] = freehold_alloc(&debug, 16);
+    assert_true(traps(block[0] + 16, false));
+    block[5] = freehold_realloc(&debug, block[5], 32);
+    assert_false(traps(block[5] + 32, false));
+    for (size_t i = 0; i < COUNT(block); i++)
+        freehold_free(&debug, block[i]);
+    freehold__fault_set(1, 1);
+    block[0] = freehold_alloc(&debug, 16);
+    freehold__fault_set(0, 0);
+    assert_int_equal(below.live, 4 * IN_PARENT(16) + IN_PARENT(32));
+    freehold_free(&debug, block[0]);
+    assert_int_equal(below.live, 4 * IN_PARENT(16) + IN_PARENT(32)); /* in quarantine, too */
+    end();
+    assert_int_equal(freehold__fault_mapped(), mapped);
+    options.most_on_pages = 1;
+    start(options); /* without a parent, there are no others */
+    block[0] = freehold_alloc(&debug, 16);
+    assert_null(freehold_alloc(&debug, 16));
+    assert_int_equal(freehold_last_error(&debug), FREEHOLD_LIMIT);
+    freehold_free(&debug, block[0]);
+    assert_non_null(block[0] = freehold_alloc(&debug, 16));
+    freehold_free(&debug, block[0]);
+    end();
+}
+
+/* ---- freed blocks that are held back ----------------------------------------------------------- */
+
+static freehold_debug_options holding(size_t bytes)
+{
+    freehold_debug_options options = plain;
+    options.quarantine_bytes = bytes;
+    return options;
+}
+
+static void freed_blocks_are_filled_and_held_back(void **unused)
+{
+    (void)unused;
+    start(holding(10 * IN_PARENT(100)));
+    char *block[50];
+    for (size_t i = 0; i < COUNT(block); i++) {
+        block[i] = freehold_alloc(&debug, 100);
+        memset(block[i], 1, 100);
+        assert_int_equal(freehold_free(&debug, block[i]), 100);
+        for (size_t k = 0; k < 100; k++)
+            assert_int_equal((unsigned char)block[i][k], 0xF5);
+        assert_int_equal(below.live, (i + 1 < 10 ? i + 1 : 10) * IN_PARENT(100));
+        assert_int_equal(freehold_stats(&debug).live_bytes, 0);
+    }
+    char *large = freehold_alloc(&debug, 2000), *moved; /* alone it is too much */
+    freehold_free(&debug, large);
+    assert_int_equal(below.live, 10 * IN_PARENT(100));
+    block[0] = freehold_alloc(&debug, 50);
+    memset(block[0], 7, 50);
+    moved = freehold_realloc(&debug, block[0], 60);
+    assert_int_equal(moved[49], 7);
+    assert_int_equal((unsigned char)block[0][49], 0xF5);
+    freehold_free(&debug, moved);
+    freehold_trim(&debug);
+    assert_int_equal(below.live, 0);
+    FATAL(FREEHOLD_DOUBLE_FREE, freehold_free(&debug, moved),
+        "freehold_free(%p): double free: the block of 60 bytes, allocated at unknown, freed at "
+        "unknown, freed again at unknown",
+        (void *)moved);
+    freehold_free(&debug, freehold_alloc(&debug, 10));
+    end(); /* what is held goes back */
+    freehold_debug_options options = holding(SIZE_MAX);
+    options.most_freed = 4; /* that is a bound as well */
+    start(options);
+    for (size_t i = 0; i < 20; i++)
+        freehold_free(&debug, freehold_alloc(&debug, 100));
+    assert_int_equal(below.live, 4 * IN_PARENT(100));
+    end();
+}
+
+/* What is written to a freed block, or beside it: to the letter, when it leaves, by a check and at the end. */
+static void writes_after_free_are_found(void **unused)
+{
+    (void)unused;
+    static const damage writes[] = {
+        {0, "A", "offset 0 of the block of 100 bytes was written, bytes 41"},
+        {50, "AB", "offset 50 of the block of 100 bytes was written, bytes 41 42"},
+        {99, "A", "offset 99 of the block of 100 bytes was written, bytes 41"},
+        {100, "A", "offset 100 of the block of 100 bytes was written, bytes 41"},
+        {-3, "A", "offset -3 of the block of 100 bytes was written, bytes 41"},
+        {10, "123456789",
+            "offset 10 of the block of 100 bytes was written, bytes 31 32 33 34 35 36 37 38 ..."},
+    };
+    for (volatile size_t i = 0; i < COUNT(writes); i++) {
+        const damage *is = &writes[i];
+        freehold_debug_options options = holding(2 * IN_PARENT(100));
+        options.most_freed = i % 2 ? 2 : 0;
+        start(options);
+        char *volatile block = freehold_alloc(&debug, 100), before[16];
+        char *volatile other = freehold_alloc(&debug, 100);
+        freehold_free(&debug, block);
+        freehold_free(&debug, freehold_alloc(&debug, 100));
+        memcpy(before, block + is->offset, strlen(is->bytes));
+        memcpy(block + is->offset, is->bytes, strlen(is->bytes));
+#define WRITTEN(name, call)                                                                        \
+    FATAL(FREEHOLD_USE_AFTER_FREE, call,                                                           \
+        name "(%p): write after free: %s; allocated at unknown, freed at unknown", (void *)block,  \
+        is->text)
+        WRITTEN("freehold_free", freehold_free(&debug, other));
+        WRITTEN("freehold_trim", freehold_trim(&debug));
+        WRITTEN("freehold_debug_deinit", freehold_debug_deinit(&debug));
+        char wanted[300];
+        snprintf(wanted, sizeof wanted,
+            "debug: %p: write after free: %s; allocated at unknown, freed at unknown",
+            (void *)block, is->text);
+        assert_string_equal(freehold_check(&debug), wanted);
+        memcpy(block + is->offset, before, strlen(is->bytes));
+        assert_null(freehold_check(&debug));
+        freehold_trim(&debug);
+        assert_int_equal(freehold_stats(&debug).live_bytes, i % 2 ? 100 : 0);
+        if (i % 2) /* before anything had changed */
+            freehold_free(&debug, other);
+        end();
+    }
 }
 
 /* ---- stacks ------------------------------------------------------------------------------------ */
@@ -987,6 +1134,9 @@ int main(void)
         cmocka_unit_test(an_address_is_explained),
         cmocka_unit_test(leaks_are_told_at_the_end),
         cmocka_unit_test(pages_trap),
+        cmocka_unit_test(blocks_beyond_the_pages_are_in_the_parent),
+        cmocka_unit_test(freed_blocks_are_filled_and_held_back),
+        cmocka_unit_test(writes_after_free_are_found),
         cmocka_unit_test(a_stack_is_kept_once),
         cmocka_unit_test(stacks_are_bounded),
         cmocka_unit_test(numbers_of_stacks_stay),
