@@ -28,6 +28,7 @@ arguments = parser.parse_args()
 here = os.path.dirname(os.path.abspath(__file__))
 program = os.path.join(arguments.programs, "bench-debug")
 check = [arguments.freehold, "run", "--check", "--"]
+pages = [arguments.freehold, "run", "--check=pages", "--"]
 valgrind = ["valgrind", "-q", "--leak-check=full"]
 os.environ["PYTHONMALLOC"] = "malloc"
 SQL = ("create table t(a, b); with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) "
@@ -43,7 +44,8 @@ rows = {("replace", "malloc"): [program, "malloc"],
         ("replace", "freehold_debug, no_stacks"): [program, "debug-no-stacks"],
         ("replace", "freehold_debug"): [program, "debug"],
         ("replace", "freehold_debug, pages"): [program, "debug-pages"],
-        ("replace", "freehold run --check"): check + [program, "malloc"]}
+        ("replace", "freehold run --check"): check + [program, "malloc"],
+        ("replace", "freehold run --check=pages"): pages + [program, "malloc"]}
 if os.path.exists(program + "-asan"):
     rows["replace", "AddressSanitizer"] = [program + "-asan", "malloc"]
 if shutil.which("valgrind"):

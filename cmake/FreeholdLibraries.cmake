@@ -9,7 +9,7 @@ endforeach()
 # The port of the target; fault.c goes into tests only.
 set(other_ports fault windows none)
 if(WIN32)
-    set(other_ports fault linux linux_shared none backtrace)
+    set(other_ports fault linux linux_shared none backtrace scan trap unwind)
 endif()
 list(JOIN other_ports "|" other_ports)
 list(FILTER freehold_port_sources EXCLUDE REGEX "/(${other_ports})\\.c$")

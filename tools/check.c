@@ -113,6 +113,12 @@ static bool is_total(const char *line)
     return starts_with(line, "freehold: ") && line[10] >= '0' && line[10] <= '9';
 }
 
+/* It comes before the report of its process, or before none. */
+static bool is_note(const char *line)
+{
+    return starts_with(line, "freehold: note: ");
+}
+
 static void read_report(struct findings *findings, symbolizer *names, const char *process,
     const char *line, bool *introduced)
 {
@@ -123,7 +129,7 @@ static void read_report(struct findings *findings, symbolizer *names, const char
         findings->lost_in++;
     else if (!starts_with(line, "freehold: lost: ") &&
              !starts_with(line, "freehold: not freed: ") &&
-             !starts_with(line, "freehold: still reachable: ") &&
+             !starts_with(line, "freehold: still reachable: ") && !is_note(line) &&
              !starts_with(line, "freehold: and from "))
         findings->misuses++;
     if (!*introduced && (pid_t)atol(process) != findings->program)
@@ -137,16 +143,19 @@ static void read_file(struct findings *findings, const char *path)
     FILE *file = fopen(path, "r");
     char *line, *process = NULL;
     symbolizer *names = NULL;
-    bool introduced = false;
+    bool introduced = false, counted = false;
     while (file && (line = next_line(file)) != NULL) {
         if (starts_with(line, "== ")) {
             process = format_string("%s", line + 3);
             symbolizer_free(names);
             names = read_mappings(file);
-            introduced = false;
-            findings->processes++;
-            findings->seen |= (pid_t)atol(process) == findings->program;
+            introduced = counted = false;
         } else if (process) {
+            if (!counted && !is_note(line)) {
+                counted = true;
+                findings->processes++;
+                findings->seen |= (pid_t)atol(process) == findings->program;
+            }
             read_report(findings, names, process, line, &introduced);
         }
     }
@@ -216,6 +225,8 @@ int check(const struct run *run)
     setenv("FREEHOLD_CHECK_REPORT", format_string("%s/%%p", folder), 1);
     setenv("FREEHOLD_CHECK_LEAKS", format_string("%d", run->most_places), 1);
     setenv("FREEHOLD_CHECK_ALL", run->all ? "1" : "0", 1);
+    setenv("FREEHOLD_CHECK_PAGES", run->pages ? "1" : "0", 1);
+    setenv("FREEHOLD_CHECK_QUARANTINE", run->quarantine ? run->quarantine : "", 1);
     catch_signals();
     struct child child = run_child(become_program, run, &usage);
     struct findings findings = {.program = child.pid};

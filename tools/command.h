@@ -29,9 +29,11 @@ struct run {
     const char
         *stats; /* where the program's line of statistics goes: a path, "-", or NULL for nowhere */
     int rounds;
-    int most_places; /* with --check: that are listed */
-    bool all;        /* what can still be reached as well */
-    int error_exit;  /* the status when something was found; -1: the program's */
+    int most_places;        /* with --check: that are listed */
+    bool all;               /* what can still be reached as well */
+    bool pages;             /* each block on pages of its own */
+    const char *quarantine; /* bytes of freed blocks that are held back, or NULL */
+    int error_exit;         /* the status when something was found; -1: the program's */
 };
 
 /* Prints "freehold: " and the message as one line to standard error. */

@@ -37,8 +37,11 @@ static const char help[] =
     "  --compare           run PROGRAM under the system's malloc and under Freehold, and print\n"
     "                      time, peak resident memory and what Freehold counted\n"
     "  -n, --rounds N      with --compare: N rounds of each, and their medians (default 3)\n"
-    "  --check             report leaks and misuse of PROGRAM, by function and line: what can no\n"
-    "                      longer be reached when it exits, overflows, double and wrong frees\n"
+    "  --check[=pages]     report leaks and misuse of PROGRAM, by function and line: what can no\n"
+    "                      longer be reached when it exits, overflows, double and wrong frees,\n"
+    "                      writes to freed blocks; with pages, each access to a freed block or\n"
+    "                      beyond the end of one, at once, and many times slower\n"
+    "  --quarantine SIZE   with --check: hold back SIZE of freed blocks (default 16M; 0: none)\n"
     "  --leaks N           with --check: list at most N places that blocks are from (default 20)\n"
     "  --all               with --check: also list what can still be reached\n"
     "  --error-exit N      with --check: exit with N when anything was found\n"
@@ -166,17 +169,23 @@ static size_t size_of(const char *option, const char *text)
     if (!end || (*end && (!unit || end[1])))
         fail("%s: '%s' is not a size: a number of bytes, or of units K, M or G, as 512M", option,
             text);
-    if (value == 0)
-        fail("%s: %s is no limit; leave the option out", option, text);
     if (errno || value > SIZE_MAX >> shift >> 4)
         fail("%s: %s is more memory than there can be", option, text);
     return (size_t)value << shift;
 }
 
+static size_t limit_of(const char *option, const char *text)
+{
+    size_t limit = size_of(option, text);
+    if (limit == 0)
+        fail("%s: %s is no limit; leave the option out", option, text);
+    return limit;
+}
+
 static void check_limits(const char *limit, const char *soft_limit)
 {
-    size_t hard = limit ? size_of("--limit", limit) : SIZE_MAX;
-    if (soft_limit && size_of("--soft-limit", soft_limit) >= hard)
+    size_t hard = limit ? limit_of("--limit", limit) : SIZE_MAX;
+    if (soft_limit && limit_of("--soft-limit", soft_limit) >= hard)
         fail("--soft-limit: %s is not below --limit %s, and would never be passed", soft_limit,
             limit);
 }
@@ -189,6 +198,14 @@ static int number(const char *option, const char *text, int least, int most)
     if (errno || end == text || *end || value < least || value > most)
         fail("%s: '%s' is not a number from %d to %d", option, text, least, most);
     return (int)value;
+}
+
+/* What --check is given: NULL, or "pages". */
+static bool with_pages(const char *how)
+{
+    if (how && strcmp(how, "pages") != 0)
+        fail("--check: '%s' is none of its kinds; there is --check=pages", how);
+    return how;
 }
 
 static void set_variable(const char *name, const char *value)
@@ -252,6 +269,7 @@ static int run_command(int argc, char **argv)
         LIBRARY,
         COMPARE,
         CHECK,
+        QUARANTINE,
         LEAKS,
         ALL,
         ERROR_EXIT
@@ -266,7 +284,8 @@ static int run_command(int argc, char **argv)
         {"library", required_argument, NULL, LIBRARY},
         {"compare", no_argument, NULL, COMPARE},
         {"rounds", required_argument, NULL, 'n'},
-        {"check", no_argument, NULL, CHECK},
+        {"check", optional_argument, NULL, CHECK},
+        {"quarantine", required_argument, NULL, QUARANTINE},
         {"leaks", required_argument, NULL, LEAKS},
         {"all", no_argument, NULL, ALL},
         {"error-exit", required_argument, NULL, ERROR_EXIT},
@@ -314,6 +333,10 @@ static int run_command(int argc, char **argv)
             break;
         case CHECK:
             checking = true;
+            run.pages = with_pages(optarg);
+            break;
+        case QUARANTINE:
+            run.quarantine = format_string("%zu", size_of(for_check = "--quarantine", optarg));
             break;
         case LEAKS:
             run.most_places = number(for_check = "--leaks", optarg, 0, MAX_PLACES);

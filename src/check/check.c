@@ -11,11 +11,29 @@
 #include <stdlib.h>
 
 #define FRAMES      12
-#define MOST_FREED  10000
+#define MOST_FREED  65536
 #define MOST_STACKS 500000
+#define QUARANTINE  ((size_t)16 << 20)
+
+/* Each block on pages of its own is two mappings of the 65,530 that the system allows, and each one in
+ * quarantine up to two: of three pages, that is 8,192. The rest is for the program. */
+#define MOST_ON_PAGES    20000
+#define QUARANTINE_PAGES ((size_t)96 << 20)
 
 static freehold_allocator parent, records;
 static freehold_debug debug;
+
+/* ---- accesses that trap, with pages ------------------------------------------------------------ */
+
+static void on_access(const freehold__access *access)
+{
+    freehold__stack here = {.count = 0};
+    while (here.count < access->count && here.count < FRAMES) {
+        here.frame[here.count] = access->frames[here.count];
+        here.count++;
+    }
+    freehold__debug_trapped(&debug, access->address, access->kind, &here);
+}
 
 /* ---- begin, fork, end -------------------------------------------------------------------------- */
 
@@ -68,7 +86,9 @@ static void init(void)
     freehold_debug_options options = {.frames = FRAMES,
         .most_blocks = SIZE_MAX / 4,
         .most_freed = MOST_FREED,
-        .most_stacks = MOST_STACKS};
+        .most_stacks = MOST_STACKS,
+        .quarantine_bytes = QUARANTINE,
+        .most_on_pages = MOST_ON_PAGES};
     freehold__check_parent_init(&parent);
     freehold__check_records_init(&records);
     freehold_debug_init(&debug, &parent, &records, &options);
@@ -98,6 +118,25 @@ static freehold_debug *checker(void)
 }
 
 /*
+ * The options that the command has set. They are read when the first blocks may be there already, which are not on
+ * pages then, and nothing forgets that.
+ */
+static void configure(void)
+{
+    const char *pages = getenv("FREEHOLD_CHECK_PAGES"),
+               *quarantine = getenv("FREEHOLD_CHECK_QUARANTINE");
+    freehold_debug_options *options = &freehold__debug_state(&debug)->options;
+    freehold__lock_take(lock());
+    if (pages != NULL && strcmp(pages, "1") == 0 && freehold__port_on_access(on_access)) {
+        options->pages = true;
+        options->quarantine_bytes = QUARANTINE_PAGES;
+    }
+    if (quarantine != NULL && *quarantine != '\0')
+        options->quarantine_bytes = (size_t)strtoull(quarantine, NULL, 10);
+    freehold__lock_drop(lock());
+}
+
+/*
  * Before main. The report comes as late as it can: libc runs what was registered first last, and what
  * belongs to no library not when this one is unloaded; so it comes after the program's and all other
  * libraries' own ends, which free much.
@@ -106,36 +145,54 @@ __attribute__((constructor)) static void process_begins(void)
 {
     checker();
     freehold__check_report_begin();
+    configure();
     register_handlers();
     __cxa_atexit(process_ends, NULL, NULL);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------ */
 
-static void *with_errno(void *block)
+/* Once, when a block was to be on pages, and is not. */
+static freehold__cold void say_beyond(void)
 {
+    static _Atomic bool said;
+    freehold__text text = {.length = 0};
+    if (atomic_load(&said) || atomic_exchange(&said, true))
+        return;
+    freehold__text_decimal(&text, atomic_load(&freehold__debug_state(&debug)->on_pages));
+    freehold__text_add(&text,
+        " blocks are on pages of their own, and there is no room for more: further "
+        "ones are between canaries");
+    freehold__check_report_note(text.bytes);
+}
+
+static void *allocated(void *block)
+{
+    const freehold__debug *d = freehold__debug_state(&debug);
     if (freehold__unlikely(block == NULL))
         errno = ENOMEM;
+    else if (freehold__unlikely(atomic_load_explicit(&d->beyond, memory_order_relaxed) != 0))
+        say_beyond();
     return block;
 }
 
 void *freehold__check_allocate(size_t bytes)
 {
-    return with_errno(freehold__debug_alloc(checker(), bytes, FREEHOLD__MIN_ALIGN, false));
+    return allocated(freehold__debug_alloc(checker(), bytes, FREEHOLD__MIN_ALIGN, false));
 }
 
 void *freehold__check_allocate_zeroed(size_t count, size_t size)
 {
     size_t bytes;
     bool fits = freehold__multiply_checked(count, size, &bytes);
-    return with_errno(
+    return allocated(
         fits ? freehold__debug_alloc(checker(), bytes, FREEHOLD__MIN_ALIGN, true) : NULL);
 }
 
 void *freehold__check_allocate_aligned(size_t align, size_t bytes)
 {
     size_t alignment = align < FREEHOLD__MIN_ALIGN ? FREEHOLD__MIN_ALIGN : align;
-    return with_errno(freehold__debug_alloc(checker(), bytes, alignment, false));
+    return allocated(freehold__debug_alloc(checker(), bytes, alignment, false));
 }
 
 void freehold__check_free(void *pointer, const char *function)
@@ -173,7 +230,7 @@ void *freehold__check_resize(void *pointer, size_t bytes, const char *function)
     void *resized = freehold__debug_realloc(checker(), function, pointer, bytes);
     if (resized == NULL && bytes <= freehold__debug_size(checker(), function, pointer))
         return pointer; /* shrinking does not fail */
-    return with_errno(resized);
+    return allocated(resized);
 }
 
 size_t freehold__check_size(const void *pointer, const char *function)

@@ -28,6 +28,9 @@ bool freehold__check_records_have(uintptr_t address);
 /* Reads the variables below, and takes the reports of the process. */
 void freehold__check_report_begin(void);
 
+/* A line of the report now, "freehold: note: ...", that is no misuse. */
+void freehold__check_report_note(const char *what);
+
 /*
  * Reports what is live, and overflows of it. Environment:
  *     FREEHOLD_CHECK_REPORT  the file; %p: the process id. Standard error if there is none

@@ -15,16 +15,17 @@
  */
 #include "check/check.h"
 
-typedef struct live {
+typedef struct block {
     uintptr_t start, raw;
     size_t bytes, raw_bytes;
-} live;
+    bool live; /* or in quarantine: nothing leads to it, and it leads nowhere */
+} block;
 
 struct freehold__reach {
     const freehold__debug *debug;
     size_t mapped; /* bytes of all this */
     size_t count;
-    live *blocks;    /* by address */
+    block *blocks;   /* by address */
     uint32_t *found; /* a stack of blocks that are still to be looked into */
     size_t waiting;
     unsigned char *reached;
@@ -32,14 +33,14 @@ struct freehold__reach {
 
 /* ---- blocks by address ------------------------------------------------------------------------- */
 
-static void swap(live *a, live *b)
+static void swap(block *a, block *b)
 {
-    live c = *a;
+    block c = *a;
     *a = *b;
     *b = c;
 }
 
-static void sift(live *blocks, size_t at, size_t count)
+static void sift(block *blocks, size_t at, size_t count)
 {
     for (size_t child; (child = 2 * at + 1) < count; at = child) {
         if (child + 1 < count && blocks[child].start < blocks[child + 1].start)
@@ -51,7 +52,7 @@ static void sift(live *blocks, size_t at, size_t count)
 }
 
 /* Heapsort: in place, and never slow. libc's own may allocate. */
-static void sort(live *blocks, size_t count)
+static void sort(block *blocks, size_t count)
 {
     for (size_t i = count / 2; i-- > 0;)
         sift(blocks, i, count);
@@ -76,18 +77,27 @@ static freehold__large *large_blocks(void)
 /* A large block may be longer than what was asked for, by what was kept of others. */
 static size_t bytes_of_raw(const freehold__debug_block *record)
 {
-    size_t large = is_in_section((uintptr_t)record->raw)
+    size_t large = record->on_pages || is_in_section((uintptr_t)record->raw)
                        ? 0
                        : freehold__large_size(large_blocks(), record->raw);
     return large != 0 ? large : record->raw_bytes;
 }
 
+static void add_block(freehold__reach *r, const freehold__debug_block *record, bool live)
+{
+    r->blocks[r->count++] =
+        (block){record->start, (uintptr_t)record->raw, record->bytes, bytes_of_raw(record), live};
+}
+
 static void collect(freehold__reach *r)
 {
     const freehold__debug_block *record = NULL;
+    const freehold__debug_freed *held;
+    size_t at = 0;
     while ((record = freehold__table_next(&r->debug->live, record)) != NULL)
-        r->blocks[r->count++] =
-            (live){record->start, (uintptr_t)record->raw, record->bytes, bytes_of_raw(record)};
+        add_block(r, record, true);
+    while ((held = freehold__debug_next_held(r->debug, &at)) != NULL)
+        add_block(r, &held->block, false);
     sort(r->blocks, r->count);
 }
 
@@ -116,9 +126,9 @@ static void look_at_words(void *context, const uintptr_t *words, size_t count)
         if (words[i] - first > span)
             continue;
         size_t at = last_before(r, words[i]);
-        const live *block = &r->blocks[at];
+        const block *b = &r->blocks[at];
         bool inside =
-            at < r->count && (words[i] == block->start || words[i] - block->start < block->bytes);
+            at < r->count && b->live && (words[i] == b->start || words[i] - b->start < b->bytes);
         if (inside && !r->reached[at]) {
             r->reached[at] = 1;
             r->found[r->waiting++] = (uint32_t)at;
@@ -148,9 +158,9 @@ static bool is_root(void *context, uintptr_t page)
 static void look_into_found(freehold__reach *r)
 {
     while (r->waiting != 0) {
-        const live *block = &r->blocks[r->found[--r->waiting]];
-        uintptr_t first = freehold__round_up(block->start, sizeof(uintptr_t));
-        look_at_words(r, (const uintptr_t *)first, block->bytes / sizeof(uintptr_t));
+        const block *b = &r->blocks[r->found[--r->waiting]];
+        uintptr_t first = freehold__round_up(b->start, sizeof(uintptr_t));
+        look_at_words(r, (const uintptr_t *)first, b->bytes / sizeof(uintptr_t));
     }
 }
 
@@ -158,17 +168,17 @@ static void look_into_found(freehold__reach *r)
 
 static freehold__reach *make(const freehold__debug *d)
 {
-    size_t count = d->live.used, bytes;
+    size_t count = d->live.used + d->held, bytes;
     if (count > UINT32_MAX ||
         !freehold__round_up_checked(
-            sizeof(freehold__reach) + count * (sizeof(live) + sizeof(uint32_t) + 1),
+            sizeof(freehold__reach) + count * (sizeof(block) + sizeof(uint32_t) + 1),
             freehold__port_page_size(), &bytes))
         return NULL;
     freehold__reach *r = freehold__port_map(bytes, freehold__port_page_size());
     if (r == NULL)
         return NULL;
     *r = (freehold__reach){.debug = d, .mapped = bytes};
-    r->blocks = (live *)(void *)(r + 1);
+    r->blocks = (block *)(void *)(r + 1);
     r->found = (uint32_t *)(void *)(r->blocks + count);
     r->reached = (unsigned char *)(r->found + count);
     return r;

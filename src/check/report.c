@@ -60,6 +60,14 @@ static void on_misuse(const freehold_report *report)
         abort();
 }
 
+void freehold__check_report_note(const char *what)
+{
+    freehold__text text = {.length = 0};
+    freehold__text_add(&text, "freehold: note: ");
+    freehold__text_add(&text, what);
+    write_line(text.bytes, path[0] != '\0' && write_head());
+}
+
 void freehold__check_report_begin(void)
 {
     const char *report = getenv("FREEHOLD_CHECK_REPORT"), *leaks = getenv("FREEHOLD_CHECK_LEAKS"),
@@ -201,6 +209,25 @@ static void write_total(const leaks *l, bool to_file)
 
 /* ---- the end of the process ---------------------------------------------------------------------- */
 
+/* What was written to blocks that were freed, and are in quarantine. */
+static bool write_late_writes(const freehold__debug *d, bool to_file)
+{
+    const freehold__debug_freed *entry;
+    size_t at = 0;
+    bool any = false;
+    while ((entry = freehold__debug_next_held(d, &at)) != NULL) {
+        freehold__debug_damage damage = freehold__debug_look_freed(&entry->block);
+        if (!damage.any)
+            continue;
+        freehold__debug_told written = freehold__debug_tell_freed(d, entry);
+        freehold__text text = freehold__report_begin("exit", (void *)written.block.start);
+        freehold__debug_add_write(&text, &written, damage);
+        write_line(text.bytes, to_file);
+        any = true;
+    }
+    return any;
+}
+
 /* Overflows of blocks that are live: nobody frees them any more. */
 static bool write_overflows(const freehold__debug *d, bool to_file)
 {
@@ -236,7 +263,7 @@ __attribute__((noinline)) static void report(freehold_debug *debug)
     freehold__lock_take(&d->lock);
     count_all(&l, d, __builtin_frame_address(0));
     bool to_file = path[0] != '\0' && write_head();
-    bool found = write_overflows(d, to_file);
+    bool found = write_overflows(d, to_file) | write_late_writes(d, to_file);
     if (to_file || found || l.lost.blocks != 0) {
         write_places(&l, to_file);
         write_total(&l, to_file);

@@ -138,6 +138,22 @@ uint32_t freehold__port_process_id(void);
 bool freehold__port_scan(const void *stack, bool (*wanted)(void *context, uintptr_t page),
     void (*visit)(void *context, const uintptr_t *words, size_t count), void *context);
 
+/* An access to memory that is not accessible. */
+typedef struct freehold__access {
+    const void *address;
+    const char *kind; /* "read", "write"; "access": the host cannot tell */
+    void *frames[16]; /* as freehold__port_backtrace has them, from the instruction on */
+    unsigned count;   /* 0: the host cannot tell */
+} freehold__access;
+
+/*
+ * From now on the function is called at each such access, in the thread that has made it, in a signal
+ * handler, but with as much stack as a report takes. When it returns, the access is made again, and is
+ * treated as it would have been before: as a rule it ends the process. A program that sets a handler of its
+ * own replaces this. False: the host cannot.
+ */
+bool freehold__port_on_access(void (*function)(const freehold__access *access));
+
 /*
  * A lock of one word. Uncontended, taking and dropping it are one atomic operation each, and no
  * system call. Not recursive; dropped by the thread that took it.

@@ -37,6 +37,7 @@ void scrub(void)
 /* Where a pointer may be kept. */
 static void *global;
 static _Thread_local void *of_thread;
+static volatile char sink;
 
 static struct node *list(int count)
 {
@@ -94,6 +95,64 @@ void lose_beside(void)
     each[5][700] = make(334);
     for (int i = 1; i < 8; i++)
         drop(each[i]);
+}
+
+/* Writes to a block that is free. */
+void write_late(char *block)
+{
+    drop(block);
+    block[8] = 'A'; /* LATE */
+}
+
+/* Frees more. */
+void go_on(void)
+{
+    for (int i = 0; i < 30; i++)
+        drop(make(100));
+}
+
+char read_late(char *block)
+{
+    drop(block);
+    return block[8]; /* READ */
+}
+
+/* On a stack for signals that is short, while the thread has one. */
+static void with_short_stack(char *block)
+{
+    static char room[8192];
+    stack_t stack = {.ss_sp = room, .ss_size = sizeof room};
+    sigaltstack(&stack, NULL);
+    write_late(block);
+}
+
+static void *in_thread(void *block)
+{
+    with_short_stack(block);
+    return NULL;
+}
+
+static void from_thread(char *block)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, in_thread, block);
+    pthread_join(thread, NULL);
+}
+
+/* More blocks than there may be on pages of their own. */
+static void make_many(int overflow)
+{
+    static char *each[20100];
+    for (int i = 0; i < 20100; i++)
+        each[i] = make(24);
+    each[20099][24] = overflow ? 'A' : each[20099][24];
+    for (int i = 0; i < 20100; i++)
+        drop(each[20099 - i]);
+}
+
+static void own_handler(int number)
+{
+    _exit(number == SIGSEGV ? 33 : 34);
 }
 
 /* What a finished call has left on the stack is no pointer. */
@@ -170,6 +229,18 @@ int main(int argc, char **argv)
     CASE("after-free", drop(block); block = realloc(block, 200))
     CASE("into-freed", drop(block); drop(block + 16))
     CASE("usable", drop(block); malloc_usable_size(block))
+    CASE("late", write_late(block); block = NULL)
+    CASE("late-seen", write_late(block); go_on(); block = NULL)
+    CASE("late-read", sink = read_late(block))
+    CASE("late-short", with_short_stack(block))
+    CASE("late-thread", from_thread(block))
+    CASE("late-own", signal(SIGSEGV, own_handler); write_late(block))
+    CASE("beyond", block[112] = 'A')
+    CASE("before", block[-4000] = 'A')
+    CASE("many", make_many(0))
+    CASE("many-overflow", make_many(1))
+    CASE("null", *(volatile char *)8 = 1)
+    CASE("sent", raise(SIGSEGV))
     CASE("handler", signal(SIGUSR1, in_handler); raise(SIGUSR1))
     CASE("lose", lose())
     CASE("lose-list", lose_list())

@@ -18,6 +18,8 @@ import unittest
 
 FREEHOLD, LIBRARY, MISUSE, BUSY, DELETES = (os.path.realpath(path) for path in sys.argv[1:6])
 WITH_NAMES = sys.argv[6] == "1"
+# Where an access that traps is told whole: what it was, with its stack.
+TELLS_ACCESS = pathlib.Path(LIBRARY).read_bytes()[18:20] == b"\x3e\0"
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = (HERE / "misuse.c").read_text().splitlines()
 MARKS = {mark.group(1): number for number, line in enumerate(SOURCE, 1)
@@ -41,8 +43,8 @@ def plain(text):
     return re.sub(r"process \d+", "process N", text)
 
 
-def at(name, line, file="misuse.c"):
-    return f"    {name} ({file}:{MARKS.get(line) or CASES.get(line) or line})\n"
+def at(name, line, file="misuse.c", before=0):
+    return f"    {name} ({file}:{(MARKS.get(line) or CASES.get(line) or line) - before})\n"
 
 
 MADE = at("make", "MAKE") + at("main", FIRST)
@@ -55,8 +57,8 @@ class Case(unittest.TestCase):
         if not WITH_NAMES:
             self.skipTest("built without elfutils")
 
-    def check(self, name, wanted, status=None, *options, program=MISUSE):
-        result = run("--check", *options, "--", program, name)
+    def check(self, name, wanted, status=None, *options, program=MISUSE, pages=False):
+        result = run("--check=pages" if pages else "--check", *options, "--", program, name)
         self.assertEqual(plain(result.stderr), wanted)
         if status is not None:
             self.assertEqual(result.returncode, status)
@@ -97,6 +99,17 @@ class Misuse(Case):
         self.check("usable", "freehold: malloc_usable_size(POINTER): double free: the block of 100 bytes, allocated "
                    "at\n" + MADE + freed + at("main", "usable") + "  freed again at\n" + at("main", "usable"), 134)
 
+    WRITTEN = ("write after free: offset 8 of the block of 100 bytes was written, bytes 41; allocated at\n" + MADE +
+               "  freed at\n" + at("drop", "DROP") + at("write_late", "LATE", before=1))
+
+    def test_write_after_free(self):
+        late, seen = (self.WRITTEN + at("main", case) for case in ("late", "late-seen"))
+        self.check("late", "freehold: exit(POINTER): " + late, 0)
+        self.check("late-seen", "freehold: exit(POINTER): " + seen, 9, "--error-exit", "9")
+        self.check("late-seen", "freehold: free(POINTER): " + seen, 134, "--quarantine", "500")
+        for size in ("0", "100"):  # it is not held back
+            self.check("late-seen", Leaks.NOTHING, 0, "--quarantine", size)
+
     def test_in_a_signal_handler(self):
         text = self.check_handler()
         self.assertIn("  freed again at\n" + at("drop", "DROP") + "    in_handler (misuse.c:", text)
@@ -119,6 +132,62 @@ class Misuse(Case):
         self.assertRegex(text, r"^freehold: operator delete\[\]\(0x[0-9a-f]+\): double free: the block of 40 bytes, "
                          r"allocated at\n    main \(deletes.cpp:\d+\)\n  freed at\n    main \(deletes.cpp:\d+\)\n"
                          r"  freed again at\n    main \(deletes.cpp:\d+\)\n$")
+
+
+class Pages(Case):
+    """Each block on pages of its own: accesses that trap."""
+
+    def setUp(self):
+        super().setUp()
+        if not TELLS_ACCESS:
+            self.skipTest("the processor is not x86-64")
+
+    FREED = ("use after free: offset 8 of the block of 100 bytes; allocated at\n" + MADE + "  freed at\n" +
+             at("drop", "DROP"))
+
+    def test_use_after_free(self):
+        write = self.FREED + at("write_late", "LATE", before=1)
+        used = "  used at\n" + at("write_late", "LATE")
+        self.check("late", "freehold: write(POINTER): " + write + at("main", "late") + used + at("main", "late"), 134,
+                   pages=True)
+        read = self.FREED + at("read_late", "READ", before=1) + at("main", "late-read") + "  used at\n"
+        self.check("late-read", "freehold: read(POINTER): " + read + at("read_late", "READ") + at("main", "late-read"),
+                   134, pages=True)
+
+    def test_beside_a_block(self):
+        for case, what in (("beyond", "overflow: offset 112"), ("before", "underflow: offset -4000")):
+            self.check(case, f"freehold: write(POINTER): {what} of the block of 100 bytes; allocated at\n" + MADE +
+                       "  accessed at\n" + at("main", case), 134, pages=True)
+
+    def test_on_a_short_stack_for_signals(self):
+        for case in ("late-short", "late-thread"):
+            text = run("--check=pages", "--", MISUSE, case).stderr
+            self.assertRegex(plain(text), r"^freehold: write\(POINTER\): use after free: offset 8 of the block of 100 ")
+            self.assertIn("  used at\n" + at("write_late", "LATE") + "    with_short_stack (misuse.c:", text)
+
+    def test_faults_that_are_the_program_s_own(self):
+        for case in ("null", "sent"):
+            self.check(case, "freehold: ended by signal 11: what was not freed is not known\n", 139, pages=True)
+        self.check("late-own", "freehold: the program did not end by exit, or could not be checked: what was not freed "
+                   "is not known\n", 33, pages=True)
+
+    def test_all_else_is_as_without(self):
+        self.check("", Leaks.NOTHING, 0, pages=True)
+        self.check("double", "freehold: free(POINTER): double free: the block of 100 bytes, allocated at\n" + MADE +
+                   "  freed at\n" + at("drop", "DROP") + at("main", "double") +
+                   "  freed again at\n" + at("drop", "DROP") + at("main", "double"), 134, pages=True)
+        text = run("--check=pages", "--", MISUSE, "keep").stderr
+        self.assertIn("freehold: 0 bytes in 1 block lost, 1049026 bytes in 9 blocks still reachable\n", text)
+        text = run("--check=pages", "--", MISUSE, "lose").stderr
+        self.assertIn("freehold: 8070 bytes in 5 blocks lost, 0 bytes in 0 blocks still reachable\n", text)
+
+    def test_more_blocks_than_there_are_pages_for(self):
+        note = ("freehold: note: 20000 blocks are on pages of their own, and there is no room for more: further ones "
+                "are between canaries\n")
+        self.check("many", note + Leaks.NOTHING, 0, pages=True)
+        text = run("--check=pages", "--", MISUSE, "many-overflow").stderr
+        self.assertRegex(plain(text), "^" + re.escape(note) + r"freehold: free\(POINTER\): overflow: offset 24 of the "
+                         r"block of 24 bytes was written, bytes 41; allocated at\n    make ")
 
 
 class Leaks(Case):
@@ -154,12 +223,13 @@ class Leaks(Case):
         self.assertIn("    lose_list (misuse.c:%d)\n" % MARKS["LIST"], text)
 
     def test_what_only_the_records_or_freed_memory_hold_is_lost(self):
-        text = run("--check", "--", MISUSE, "lose-many").stderr
-        self.assertIn("freehold: lost: 480000 bytes in 20000 blocks, allocated at\n    make ", text)
-        text = run("--check", "--", MISUSE, "lose-behind").stderr
-        self.assertIn("freehold: lost: 333 bytes in 1 block, allocated at\n", text)
-        text = run("--check", "--", MISUSE, "lose-beside").stderr
-        self.assertIn("freehold: lost: 334 bytes in 1 block, allocated at\n", text)
+        for size in ("16M", "0"):  # what is not held back is not filled, and its address is used again
+            text = run("--check", "--quarantine", size, "--", MISUSE, "lose-many").stderr
+            self.assertIn("freehold: lost: 480000 bytes in 20000 blocks, allocated at\n    make ", text)
+            text = run("--check", "--quarantine", size, "--", MISUSE, "lose-behind").stderr
+            self.assertIn("freehold: lost: 333 bytes in 1 block, allocated at\n", text)
+            text = run("--check", "--quarantine", size, "--", MISUSE, "lose-beside").stderr
+            self.assertIn("freehold: lost: 334 bytes in 1 block, allocated at\n", text)
         text = run("--check", "--", MISUSE, "lose-deep").stderr
         self.assertIn("freehold: lost: 222 bytes in 1 block, allocated at\n", text)
 
@@ -197,6 +267,10 @@ class Ends(Case):
                 (["--leaks", "3", "ls"], "run: --leaks is for --check"),
                 (["--all", "ls"], "run: --all is for --check"),
                 (["--error-exit", "3", "ls"], "run: --error-exit is for --check"),
+                (["--quarantine", "3M", "ls"], "run: --quarantine is for --check"),
+                (["--check=page", "ls"], "--check: 'page' is none of its kinds; there is --check=pages"),
+                (["--check", "--quarantine", "x", "ls"], "--quarantine: 'x' is not a size: a number of bytes, or of units "
+                 "K, M or G, as 512M"),
                 (["--check", "--compare", "ls"], "run: --check and --compare do not go together"),
                 (["--check", "--error-exit", "0", "ls"], "--error-exit: '0' is not a number from 1 to 255"),
                 (["--check", "--leaks", "x", "ls"], "--leaks: 'x' is not a number from 0 to 1000000")):
@@ -222,10 +296,10 @@ class Ends(Case):
 class Programs(unittest.TestCase):
     """Real ones run to the end, with the right output."""
 
-    def program(self, output, *command):
+    def program(self, output, *command, how="--check"):
         if not shutil.which(command[0]) and not os.path.exists(command[0]):
             self.skipTest(f"no {command[0]}")
-        result = run("--check", "--", *command)
+        result = run(how, "--", *command)
         if "it is built for another machine" in result.stderr:
             self.skipTest("the library is not for this machine's own programs")
         self.assertEqual((result.stdout, result.returncode), (output, 0), result.stderr)
@@ -245,8 +319,9 @@ class Programs(unittest.TestCase):
         self.assertNotIn("lost:", text)
 
     def test_perl(self):
-        self.program("9\n", "perl", "-e", 'my %h = map { $_ => 1 } split //, "characters"; '
-                     'print scalar(keys %h) + 2, "\\n"')
+        for how in ("--check", "--check=pages"):
+            self.program("9\n", "perl", "-e", 'my %h = map { $_ => 1 } split //, "characters"; '
+                         'print scalar(keys %h) + 2, "\\n"', how=how)
 
     def test_git(self):
         with tempfile.TemporaryDirectory() as folder:
