@@ -6,16 +6,29 @@
 
 /* ---- canaries -------------------------------------------------------------------------------- */
 
-static unsigned char canary_at(uintptr_t address)
+/* The byte at each address is that of its two lowest bits. */
+#define FOUR  0xC1, 0xD2, 0xE3, 0xF4
+#define PIECE 16 /* bytes that are looked at together */
+static const unsigned char pattern[PIECE + 4] = {FOUR, FOUR, FOUR, FOUR, FOUR};
+
+static const unsigned char *canary_at(uintptr_t address)
 {
-    static const unsigned char bytes[4] = {0xC1, 0xD2, 0xE3, 0xF4};
-    return bytes[address % 4];
+    return &pattern[address % 4];
 }
 
 static void write_canary(uintptr_t from, size_t bytes)
 {
-    for (uintptr_t at = from; at < from + bytes; at++)
-        *(unsigned char *)at = canary_at(at);
+    for (; bytes >= PIECE; from += PIECE, bytes -= PIECE)
+        memcpy((void *)from, canary_at(from), PIECE);
+    memcpy((void *)from, canary_at(from), bytes);
+}
+
+static bool is_whole(uintptr_t from, size_t bytes)
+{
+    for (; bytes >= PIECE; from += PIECE, bytes -= PIECE)
+        if (memcmp((const void *)from, canary_at(from), PIECE) != 0)
+            return false;
+    return memcmp((const void *)from, canary_at(from), bytes) == 0;
 }
 
 static void write_canaries(const freehold__debug_block *b)
@@ -35,8 +48,10 @@ static void add_damage(freehold__debug_damage *damage, intptr_t offset)
 static freehold__debug_damage look_at(uintptr_t from, size_t bytes, uintptr_t start)
 {
     freehold__debug_damage damage = {false, 0, 0};
+    if (freehold__likely(is_whole(from, bytes)))
+        return damage;
     for (uintptr_t at = from; at < from + bytes; at++)
-        if (*(const unsigned char *)at != canary_at(at))
+        if (*(const unsigned char *)at != *canary_at(at))
             add_damage(&damage, (intptr_t)(at - start));
     return damage;
 }
