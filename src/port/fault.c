@@ -20,6 +20,7 @@ const char *freehold__real_file_open(
     freehold__shared_file *file, const char *name, bool in_memory, size_t bytes);
 bool freehold__real_file_sync(const freehold__shared_file *file);
 bool freehold__real_file_remove(const char *name, bool in_memory);
+void freehold__real_heavy_fence(void);
 
 static _Atomic uint64_t calls, first_failing, failing_count, mapped;
 
@@ -68,6 +69,20 @@ size_t freehold__port_page_size(void)
         page = freehold__is_power_of_two(size) && size > real ? size : real;
     }
     return page;
+}
+
+static void (*call_at_fence)(void);
+
+void freehold__fault_at_fence(void (*call)(void))
+{
+    call_at_fence = call;
+}
+
+void freehold__port_heavy_fence(void)
+{
+    if (call_at_fence != NULL)
+        call_at_fence();
+    freehold__real_heavy_fence();
 }
 
 /* What the kernel would refuse. */

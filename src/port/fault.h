@@ -25,6 +25,7 @@
 #define freehold__port_file_remove      freehold__real_file_remove
 #define freehold__port_page_size        freehold__real_page_size
 #define freehold__port_milliseconds     freehold__real_milliseconds
+#define freehold__port_heavy_fence      freehold__real_heavy_fence
 #endif
 
 /* The calls `first` to `first + count - 1` from now on fail; first is 1 for the next one, 0 for
@@ -43,6 +44,9 @@ uint64_t freehold__fault_calls(void);
  * large. Memory then comes at multiples of them, and whoever asks for something else than whole pages is
  * stopped with a report.
  */
+
+/* Calls a function in each heavy fence: there what other threads have stored before becomes visible. NULL: none. */
+void freehold__fault_at_fence(void (*call)(void));
 
 /* Bytes that are mapped now through this port: what a test compares to find a leak. */
 uint64_t freehold__fault_mapped(void);

@@ -136,6 +136,44 @@ static void the_memory_is_used_again(void **unused)
     wrong(block, FREEHOLD_DOUBLE_FREE, "double free: block of %zu bytes is already free", usable);
 }
 
+#define ALONE ((size_t)200000) /* in a slab */
+
+/* When it has gone back, the old address is like any other there. */
+static void the_memory_is_nobodys(void **unused)
+{
+    (void)unused;
+    char *slot = freehold_alloc_aligned(&heap, ALONE, 64, 16), *large = take(3);
+    freehold_free(&heap, slot);
+    freehold_free(&heap, large);
+    freehold_trim(&heap);
+    wrong(slot, FREEHOLD_INVALID_POINTER,
+        "invalid pointer: its pages hold no allocation (freed before, or never allocated)");
+    wrong(large, FREEHOLD_FOREIGN_POINTER, "foreign pointer: not from this allocator");
+}
+
+/* When it is cut otherwise, it may lie in a block while there is a free one where its memory began. */
+static void the_memory_has_other_blocks(void **unused)
+{
+    (void)unused;
+    static char *others[4096];
+    char *block = freehold_alloc_aligned(&heap, ALONE, 64, 16), *start = block - 48;
+    freehold_free(&heap, block);
+    freehold_trim(&heap);
+    size_t first = COUNT(others);
+    for (size_t i = 0; i < COUNT(others); i++) {
+        others[i] = freehold_alloc(&heap, 32);
+        if (others[i] == start)
+            first = i;
+    }
+    assert_true(first < COUNT(others));
+    freehold_free(&heap, others[first]);
+    const freehold__slab *slab = freehold__page_map_find((uintptr_t)start);
+    wrong(block, FREEHOLD_INTERIOR_POINTER,
+        "interior pointer: 16 bytes into slot %u of %u, size 32, slab %p",
+        (unsigned)freehold__slab_place(slab, (uintptr_t)start + 32).slot, slab->slots,
+        (void *)slab->base);
+}
+
 /* F4 */
 static void a_given_size_is_verified(void **unused)
 {
@@ -333,6 +371,8 @@ int main(void)
         TEST(such_a_block_is_freed_once),
         TEST(such_a_block_has_one_address),
         TEST(the_memory_is_used_again),
+        TEST(the_memory_is_nobodys),
+        TEST(the_memory_has_other_blocks),
         TEST(a_given_size_is_verified),
         TEST(it_is_seen_as_it_was_handed_out),
         TEST(it_is_resized_and_moved),

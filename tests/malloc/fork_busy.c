@@ -125,6 +125,27 @@ static void in_child(int number)
     _exit(0);
 }
 
+/* Registered before the library's handlers, and so called after them: while the process is copied, none of its other
+ * threads is in the middle of anything that a lock guards. */
+static _Atomic int forks_looked_at;
+
+static void all_locks_are_held(void)
+{
+    freehold__heap *heap = &freehold__process_heap;
+    CHECK(freehold__lock_is_kept(&heap->tend_lock) && freehold__lock_is_kept(&heap->lock));
+    CHECK(freehold__lock_is_kept(&heap->pages.purge_lock));
+    CHECK(freehold__lock_is_kept(&heap->pages.lock));
+    CHECK(freehold__lock_is_kept(&heap->pages.large.lock));
+    for (freehold__lane *lane = heap->lanes; lane != NULL; lane = lane->next)
+        CHECK(freehold__lock_is_kept(&lane->guard));
+    forks_looked_at++;
+}
+
+__attribute__((constructor(101))) static void look_at_forks(void)
+{
+    CHECK(pthread_atfork(all_locks_are_held, NULL, NULL) == 0);
+}
+
 int main(int argc, char **argv)
 {
     pthread_t thread[THREADS];
@@ -149,6 +170,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < BOXES; i++)
         unpack(box[i]);
     CHECK(freehold__heap_check(&freehold__process_heap) == NULL);
+    CHECK(forks_looked_at == forks);
     printf("%d forks, %lu parcels\n", forks, (unsigned long)swapped);
     return 0;
 }
