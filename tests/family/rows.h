@@ -44,6 +44,7 @@ typedef struct row_limits {
     bool few_sizes;      /* is slow, or a heap for the most part: fewer sizes are tried when each
                          * call of the port fails */
     bool one_thread;     /* is for one thread at a time */
+    unsigned asks;       /* calls of the port when it is begun: without them it would be none */
     bool given;          /* has the memory that it was given, which may be resident, and no other */
 } row_limits;
 
@@ -72,6 +73,23 @@ static inline void row_region(freehold_region *region, void *buffer, size_t gran
 {
     freehold_region_options options = {.granule = granule, .pages = pages, .overwrite = true};
     freehold_region_init_with(region, buffer, ROW_BUFFER, &options);
+}
+
+/*
+ * The same between processes, of which there is one here. What begins and ends it is of another kind: it asks for
+ * its lock, and is left, not ended. All the rest is the region's.
+ */
+#define shared_region_functions region_functions
+
+static inline void row_shared_region(freehold_shared_region *shared, void *buffer)
+{
+    static const freehold_shared_region_options options = {.overwrite = true};
+    freehold_shared_region_create(shared, buffer, ROW_BUFFER, &options);
+}
+
+static inline void freehold_shared_region_deinit(void *shared)
+{
+    freehold_shared_region_detach(shared);
 }
 
 /* CPUs that threads are on one at a time; it may be the same thread again. */
@@ -191,6 +209,8 @@ static inline freehold_allocator *row_cpu_heap(freehold_cpu_heap *heap, void *bu
         .any_offset = true, .no_trim = true, .given = true, .one_thread = true)                    \
     R(region_of_64, region, row_region(a, buffer, 64, true),                                       \
         .any_offset = true, .given = true, .one_thread = true, .few_sizes = true)                  \
+    R(shared_region, shared_region, row_shared_region(a, buffer),                                  \
+        .any_offset = true, .no_trim = true, .given = true, .asks = 1)                             \
     R(slab, slab, freehold_slab_init(a, 100), .largest = 112, .beyond = FREEHOLD_UNSUPPORTED,      \
         .fixed = 112, .most_aligned = 16)                                                          \
     R(slab_of_5000, slab, freehold_slab_init_aligned(a, 5000, 1024), .largest = 5120,              \
