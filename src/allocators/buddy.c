@@ -816,7 +816,7 @@ void freehold_buddy_init(freehold_buddy *buddy, const freehold_buddy_options *op
     state *s = state_of(&buddy->base);
     s->frames.shift = freehold__highest_bit(buddy->base.alignment);
     s->physical = o->physical;
-    if (o->caches != NULL && o->cpus != NULL) {
+    if (o->caches != NULL && o->cpus != NULL && o->cpus->enter != NULL && o->cpus->leave != NULL) {
         s->cpus = *o->cpus;
         s->caches = (cache *)(void *)o->caches;
     }

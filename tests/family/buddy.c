@@ -612,6 +612,21 @@ static void single_pages_are_cached(void **unused)
 }
 
 /* All caches are drained before the answer is no: for a page, for many, for an address. */
+/* T8: CPUs that cannot be entered have none, and nobody is called. */
+static void without_hooks_there_are_no_caches(void **unused)
+{
+    (void)unused;
+    static const freehold_cpus cpus[] = {{2, NULL, leave}, {2, enter, NULL}};
+    for (size_t i = 0; i < COUNT(cpus); i++) {
+        freehold_buddy_deinit(&buddy);
+        freehold_buddy_init(&buddy, &(freehold_buddy_options){.cpus = &cpus[i], .caches = caches});
+        add_whole(0, MIB);
+        freehold_free(&buddy, freehold_alloc(&buddy, PAGE));
+        assert_int_equal(freehold_buddy_get_usage(&buddy).cached_bytes, 0);
+        all_is_whole(MIB);
+    }
+}
+
 static void caches_are_drained_in_need(void **unused)
 {
     (void)unused;
@@ -968,6 +983,7 @@ int main(void)
         TEST(pages_for_heaps),
         TEST(usage_is_by_kind),
         TEST(single_pages_are_cached),
+        TEST(without_hooks_there_are_no_caches),
         TEST(caches_are_drained_in_need),
         TEST(low_pages_are_not_cached),
         TEST(cpus_share_it),
