@@ -15,6 +15,13 @@
 
 #define MAGIC FREEHOLD__REGION_TYPE
 
+/* What each of the functions for it has in itself, but where the program is to be small. */
+#ifdef __OPTIMIZE_SIZE__
+#define fast static
+#else
+#define fast __attribute__((always_inline)) static inline
+#endif
+
 typedef freehold__region engine;
 typedef freehold__region_result result;
 
@@ -153,9 +160,9 @@ CALLS_USER bool call_user_purge(const freehold_region_hooks *hooks, void *start,
     return hooks->purge(hooks->context, start, bytes);
 }
 
-static void leave(const state *s)
+static inline void leave(const state *s)
 {
-    if (s->hooks != NULL && s->hooks->unlock != NULL)
+    if (freehold__unlikely(s->hooks != NULL) && s->hooks->unlock != NULL)
         call_user_unlock(s->hooks);
 }
 
@@ -170,36 +177,47 @@ static freehold__cold void inherit(const state *s, const char *function)
         function, s->region);
 }
 
-static void enter(const state *s, const char *function)
+static inline void enter(const state *s, const char *function)
 {
-    if (s->region == NULL)
+    bool locks = freehold__unlikely(s->hooks != NULL) && s->hooks->lock != NULL;
+    if (locks && s->region == NULL)
         return; /* there is nothing to lock, nor to repair */
-    if (s->hooks != NULL && s->hooks->lock != NULL && !call_user_lock(s->hooks))
+    if (locks && !call_user_lock(s->hooks))
         inherit(s, function);
 }
 
-/* A call that changes something ends. */
-static void leave_changed(const state *s, const char *function, const void *pointer)
+static freehold__cold void leave_watched(const state *s, const char *function, const void *pointer)
 {
     size_t place;
     const char *wrong = s->validate ? freehold__region_check(s->region, &place) : NULL;
     leave(s);
-    if (freehold__unlikely(wrong != NULL))
+    if (wrong != NULL)
         report_wrong(wrong, function, pointer);
 }
 
-/* The place of a live block, under the lock; anything else is fatal. */
-static size_t place_of(const state *s, const void *block, const char *function)
+/* A call that changes something ends. */
+static inline void leave_changed(const state *s, const char *function, const void *pointer)
 {
-    size_t place = 0;
-    if (freehold__likely(s->region != NULL) &&
-        freehold__likely(freehold__region_is_live(s->region, (uintptr_t)block, &place)))
-        return place;
+    if (freehold__unlikely(s->hooks != NULL || s->validate))
+        leave_watched(s, function, pointer);
+}
+
+static freehold__cold void report_misuse(const state *s, const void *block, const char *function)
+{
     freehold__text text = freehold__report_begin(function, block);
     freehold_misuse kind = explain(&text, s->region, (uintptr_t)block);
     if (s->region != NULL)
         leave(s);
     freehold__report_end(&text, kind, function, block);
+}
+
+/* The place of a live block, under the lock; anything else is fatal. */
+static inline size_t place_of(const state *s, const void *block, const char *function)
+{
+    size_t place = 0;
+    if (freehold__unlikely(s->region == NULL) ||
+        freehold__unlikely(!freehold__region_is_live(s->region, (uintptr_t)block, &place)))
+        report_misuse(s, block, function);
     return place;
 }
 
@@ -209,7 +227,8 @@ static size_t size_at(const state *s, size_t place)
     return freehold__region_size(s->region, place);
 }
 
-static void damage(const state *s, const result *out, const char *function, const void *pointer)
+static freehold__cold void damage(
+    const state *s, const result *out, const char *function, const void *pointer)
 {
     leave(s);
     report_damage(s->region, out->place, function, pointer);
@@ -245,15 +264,6 @@ static freehold__cold bool make_room(state *s, size_t bytes, size_t alignment, r
     return out->status == FREEHOLD__REGION_DONE;
 }
 
-static result take(state *s, size_t bytes, size_t alignment, size_t offset)
-{
-    result out = freehold__region_take(s->region, bytes, alignment, offset);
-    if (freehold__unlikely(out.status == FREEHOLD__REGION_FULL) &&
-        make_room(s, bytes, alignment, &out))
-        out = freehold__region_take(s->region, bytes, alignment, offset);
-    return out;
-}
-
 /* Whether a request is none for this region; why it is refused then. */
 static freehold__cold void refuse(freehold_allocator *self)
 {
@@ -261,23 +271,39 @@ static freehold__cold void refuse(freehold_allocator *self)
         self, state_of(self)->region == NULL ? FREEHOLD_INVALID : FREEHOLD_UNSUPPORTED);
 }
 
-/* A new block, under the lock. NULL: there is no room. */
-static void *allocate(state *s, size_t bytes, size_t alignment, size_t offset, bool zeroed,
-    const char *function, const void *pointer)
+static inline void *granted(state *s, const result *out, size_t bytes, bool zeroed)
 {
-    result out = take(s, bytes, alignment, offset);
-    if (freehold__unlikely(out.status == FREEHOLD__REGION_DAMAGED))
-        damage(s, &out, function, pointer);
-    if (freehold__unlikely(out.status != FREEHOLD__REGION_DONE)) {
-        s->region->failures++;
-        return NULL;
-    }
     s->region->requested += bytes;
-    void *block = freehold__region_address(s->region, out.place);
-    return zeroed ? memset(block, 0, out.zero_from < bytes ? out.zero_from : bytes) : block;
+    void *block = freehold__region_address(s->region, out->place);
+    return zeroed ? memset(block, 0, out->zero_from < bytes ? out->zero_from : bytes) : block;
 }
 
-static void *region_allocate(
+/* It was not granted: it is when there is more room, or never, or there is damage. */
+static freehold__cold void *allocate_otherwise(state *s, const result *first, size_t bytes,
+    size_t alignment, size_t offset, bool zeroed, const char *function, const void *pointer)
+{
+    result out = *first;
+    if (out.status == FREEHOLD__REGION_FULL && make_room(s, bytes, alignment, &out))
+        out = freehold__region_take(s->region, bytes, alignment, offset);
+    if (out.status == FREEHOLD__REGION_DAMAGED)
+        damage(s, &out, function, pointer);
+    if (out.status == FREEHOLD__REGION_DONE)
+        return granted(s, &out, bytes, zeroed);
+    s->region->failures++;
+    return NULL;
+}
+
+/* A new block, under the lock. NULL: there is no room. */
+static inline void *allocate(state *s, size_t bytes, size_t alignment, size_t offset, bool zeroed,
+    const char *function, const void *pointer)
+{
+    result out = freehold__region_take(s->region, bytes, alignment, offset);
+    if (freehold__unlikely(out.status != FREEHOLD__REGION_DONE))
+        return allocate_otherwise(s, &out, bytes, alignment, offset, zeroed, function, pointer);
+    return granted(s, &out, bytes, zeroed);
+}
+
+fast void *region_allocate(
     freehold_allocator *self, size_t bytes, size_t alignment, size_t offset, bool zeroed)
 {
     state *s = state_of(self);
@@ -294,7 +320,7 @@ static void *region_allocate(
 /* ---- freeing --------------------------------------------------------------------------------- */
 
 /* Under the lock, which is dropped. */
-static size_t release(const state *s, size_t place, void *block, const char *function)
+fast size_t release(const state *s, size_t place, void *block, const char *function)
 {
     result out = freehold__region_put(s->region, place);
     if (freehold__unlikely(out.status == FREEHOLD__REGION_DAMAGED))
@@ -303,7 +329,7 @@ static size_t release(const state *s, size_t place, void *block, const char *fun
     return out.bytes;
 }
 
-static size_t region_free(freehold_allocator *self, void *block)
+fast size_t region_free(freehold_allocator *self, void *block)
 {
     const state *s = state_of(self);
     enter(s, "freehold_free");
@@ -447,7 +473,7 @@ static void region_reset_stats(freehold_allocator *self)
     if (r == NULL)
         return;
     enter(s, "freehold_reset_stats");
-    r->allocations = r->live_blocks;
+    r->allocations = freehold__region_live_blocks(r);
     r->peak_granules = r->live_granules;
     r->frees = r->reallocations = r->failures = r->requested = r->purged = 0;
     leave(s);
@@ -740,7 +766,7 @@ freehold_region_usage freehold_region_get_usage(freehold_region *region)
     enter(s, "freehold_region_get_usage");
     while (freehold__region_next(r, &b))
         add_usage(&u, &b);
-    u.objects = (size_t)r->live_blocks;
+    u.objects = (size_t)freehold__region_live_blocks(r);
     u.used = freehold__region_live_bytes(r);
     u.overhead = (size_t)r->first << r->shift;
     u.total = (size_t)r->end << r->shift;

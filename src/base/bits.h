@@ -46,6 +46,17 @@ static inline uint64_t freehold__with_bit(uint64_t word, uint64_t n)
 #endif
 }
 
+/* The same with it clear. */
+static inline uint64_t freehold__without_bit(uint64_t word, uint64_t n)
+{
+#if defined(__x86_64__)
+    __asm__("btrq %1, %0" : "+r"(word) : "r"(n) : "cc");
+    return word;
+#else
+    return word & ~(UINT64_C(1) << (n % 64));
+#endif
+}
+
 /*
  * Index of the highest set bit; v must not be 0. (On x86-64 bsr may keep its destination, so it
  * waits for whatever wrote that last: a register of the free before, which made each pair of malloc

@@ -6,17 +6,23 @@
 typedef freehold__region region;
 typedef freehold__region_tags tags;
 typedef freehold__region_result result;
+typedef freehold__region_answer answer;
 typedef uint64_t __attribute__((may_alias)) word; /* in memory that was users' */
 
-/* What is a few instructions in a hot call, but where the program is to be small. */
+/* What is a few instructions in a hot call, but where the program is to be small; and the ways of their own that
+ * most calls have (HASTE), each of which a longer way would do as well. */
 #ifdef __OPTIMIZE_SIZE__
-#define fast static
+#define HASTE 0
+#define fast  static
 #else
-#define fast __attribute__((always_inline)) static inline
+#define HASTE 1
+#define fast  __attribute__((always_inline)) static inline
 #endif
+/* What such a call may do besides has its own function, so that it needs few registers. */
+#define apart      __attribute__((noinline)) static
 #define DAMAGED    SIZE_MAX /* no place */
 #define PLACE_MASK ((UINT64_C(1) << FREEHOLD__REGION_WIDTH) - 1)
-#define ZERO_BIT   (UINT64_C(1) << 63)
+#define ZERO_BIT   (UINT64_C(1) << FREEHOLD__REGION_WIDTH)
 
 /* What comes before is in memory before what comes after: for whoever looks when this process was
  * killed in between. (The test of that looks at each of these places.) */
@@ -27,30 +33,55 @@ typedef uint64_t __attribute__((may_alias)) word; /* in memory that was users' *
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 /* A word of tags or a pair of links is looked at or written. */
-static void step(const region *r)
+fast void step(const region *r)
 {
     if (FREEHOLD_DEBUG)
         ((region *)(uintptr_t)r)->steps++;
 }
 
-static void begin(region *r, freehold__region_busy what, size_t place)
+fast void begin(region *r, freehold__region_busy what)
 {
-    r->steps = 0;
-    r->busy = (uint64_t)what | (uint64_t)place << 8;
+    r->busy = (uint64_t)what;
     in_order();
 }
 
-static void finish(region *r)
+fast void finish(region *r)
 {
     in_order();
     r->busy = FREEHOLD__REGION_IDLE;
 }
 
-static void judge_steps(region *r)
+fast void start_steps(region *r)
 {
+    if (FREEHOLD_DEBUG)
+        r->steps = 0;
+}
+
+fast void judge_steps(region *r)
+{
+    if (!FREEHOLD_DEBUG)
+        return;
     if (r->steps > r->most_steps)
         r->most_steps = r->steps;
     freehold__assert(r->steps <= FREEHOLD__REGION_STEPS);
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static freehold__cold result damaged(size_t place)
+{
+    return (result){.status = FREEHOLD__REGION_DAMAGED, .place = place};
+}
+
+static freehold__cold result full(void)
+{
+    return (result){.status = FREEHOLD__REGION_FULL};
+}
+
+/* No block: no memory, or there is damage at a place. */
+static freehold__cold answer none(size_t damage)
+{
+    return (answer){0, damage};
 }
 
 /* ---- tags ------------------------------------------------------------------------------------ */
@@ -66,106 +97,112 @@ fast tags *tags_at(const region *r, size_t place)
     return tags_of(r) + place / 64;
 }
 
-fast uint64_t bit_of(size_t place)
+fast bool bit_in(uint64_t word, size_t place)
 {
-    return UINT64_C(1) << (place % 64);
+    return (word >> (place % 64) & 1) != 0;
 }
 
 fast bool begins(const region *r, size_t place)
 {
-    return (tags_at(r, place)->begins & bit_of(place)) != 0;
+    return bit_in(tags_at(r, place)->begins, place);
 }
 
 fast bool live(const region *r, size_t place)
 {
-    return (tags_at(r, place)->live & bit_of(place)) != 0;
+    return bit_in(tags_at(r, place)->live, place);
 }
 
 /* A free block begins there. */
 fast bool is_free(const region *r, size_t place)
 {
     const tags *t = tags_at(r, place);
-    return (t->begins & ~t->live & bit_of(place)) != 0;
+    return bit_in(t->begins & ~t->live, place);
 }
 
 /* Where the block that begins at a place ends: where the next one begins. */
 fast size_t end_of(const region *r, size_t place)
 {
-    size_t w = place / 64, last = (size_t)r->end / 64;
     const tags *t = tags_at(r, place);
-    uint64_t bits = t->begins & ~freehold__low_bits((unsigned)(place % 64) + 1);
-    if (bits == 0 && w < last) {
+    uint64_t bits = t->begins >> (place % 64) >> 1;
+    if (bits != 0)
+        return place + 1 + (size_t)freehold__lowest_bit(bits);
+    size_t w = place / 64 + 1, last = (size_t)r->end / 64;
+    if (freehold__unlikely(w > last))
+        return DAMAGED;
+    step(r);
+    bits = t[1].begins;
+    if (bits == 0) {
+        uint64_t run = t[1].live;
+        if (freehold__unlikely(run == 0 || run > last - w || t[run].live != run))
+            return DAMAGED;
         step(r);
-        bits = t[1].begins;
-        w++;
-        if (bits == 0) {
-            uint64_t run = t[1].live;
-            if (run == 0 || run > last - w || t[run].live != run)
-                return DAMAGED;
-            step(r);
-            w += (size_t)run;
-            bits = t[1 + run].begins;
-        }
+        w += (size_t)run;
+        bits = t[1 + run].begins;
     }
-    return bits != 0 ? w * 64 + (size_t)freehold__lowest_bit(bits) : DAMAGED;
+    return freehold__likely(bits != 0) ? w * 64 + (size_t)freehold__lowest_bit(bits) : DAMAGED;
 }
 
 /* Where the block before a place begins. */
 fast size_t start_before(const region *r, size_t place)
 {
-    size_t w = place / 64;
     const tags *t = tags_at(r, place);
-    uint64_t bits = t->begins & freehold__low_bits((unsigned)(place % 64));
-    if (bits == 0 && w > 0) {
+    uint64_t bits = t->begins << (~place % 64) << 1;
+    if (bits != 0)
+        return place - 64 + freehold__highest_bit(bits);
+    size_t w = place / 64;
+    if (freehold__unlikely(w == 0))
+        return DAMAGED;
+    step(r);
+    bits = (--t)->begins;
+    w--;
+    if (bits == 0) {
+        uint64_t run = t->live;
+        if (freehold__unlikely(run == 0 || run > w || t[1 - (ptrdiff_t)run].live != run))
+            return DAMAGED;
         step(r);
-        bits = (--t)->begins;
-        w--;
-        if (bits == 0) {
-            uint64_t run = t->live;
-            if (run == 0 || run > w || t[1 - (ptrdiff_t)run].live != run)
-                return DAMAGED;
-            step(r);
-            w -= (size_t)run;
-            bits = t[-(ptrdiff_t)run].begins;
-        }
+        w -= (size_t)run;
+        bits = t[-(ptrdiff_t)run].begins;
     }
-    return bits != 0 ? w * 64 + freehold__highest_bit(bits) : DAMAGED;
+    return freehold__likely(bits != 0) ? w * 64 + freehold__highest_bit(bits) : DAMAGED;
 }
 
 /* A free block begins there, in the middle of what was a block. */
-static void set_begin(region *r, size_t place)
+fast void set_begin(region *r, size_t place)
 {
     tags *t = tags_at(r, place);
     if (t->begins == 0) { /* the word was within a run */
         t->live = 0;
         in_order();
     }
-    t->begins |= bit_of(place);
+    t->begins = freehold__with_bit(t->begins, place);
     in_order();
 }
 
 /* The free block there is a part of the one before. */
-static void clear_begin(region *r, size_t place)
+fast void clear_begin(region *r, size_t place)
 {
     freehold__assert(begins(r, place) && !live(r, place));
-    tags_at(r, place)->begins &= ~bit_of(place);
+    tags *t = tags_at(r, place);
+    t->begins = freehold__without_bit(t->begins, place);
     in_order();
 }
 
 fast void set_live(region *r, size_t place)
 {
-    tags_at(r, place)->live |= bit_of(place);
+    tags *t = tags_at(r, place);
+    t->live = freehold__with_bit(t->live, place);
     in_order();
 }
 
-static void clear_live(region *r, size_t place)
+fast void clear_live(region *r, size_t place)
 {
-    tags_at(r, place)->live &= ~bit_of(place);
+    tags *t = tags_at(r, place);
+    t->live = freehold__without_bit(t->live, place);
     in_order();
 }
 
 /* A block lies from start to end: the words in between, if any, are a run. */
-static void tag_run(region *r, size_t start, size_t end)
+fast void tag_run(region *r, size_t start, size_t end)
 {
     size_t from = start / 64 + 1, to = end / 64;
     if (from < to) {
@@ -191,7 +228,7 @@ fast unsigned bin_of(const region *r, size_t n)
 }
 
 /* The first bin in which all blocks have n granules. */
-static unsigned sure_bin(const region *r, size_t n)
+fast unsigned sure_bin(const region *r, size_t n)
 {
     uint64_t m = n - 1;
     if (m >> r->exact == 0)
@@ -205,23 +242,23 @@ fast unsigned bin_words(unsigned bins)
     return (bins + 63) / 64;
 }
 
-fast uint64_t *words_of(const region *r)
-{
-    return (uint64_t *)((uintptr_t)r + (uintptr_t)r->bins_at);
-}
-
 fast uint64_t *head_of(const region *r, unsigned bin)
 {
-    return words_of(r) + bin_words(r->bins) + bin;
+    return (uint64_t *)(uintptr_t)(r + 1) + bin;
+}
+
+fast uint64_t *words_of(const region *r)
+{
+    return head_of(r, r->bins);
 }
 
 /* The first bin from this one on that has a block; r->bins: none. */
-static unsigned bin_from(const region *r, unsigned bin)
+fast unsigned bin_from(const region *r, unsigned bin)
 {
     if (bin >= r->bins)
         return r->bins;
     unsigned w = bin / 64;
-    uint64_t bits = words_of(r)[w] & ~freehold__low_bits(bin % 64);
+    uint64_t bits = words_of(r)[w] & UINT64_MAX << (bin % 64);
     if (bits == 0) {
         uint64_t words = r->nonempty & ~freehold__low_bits(w + 1);
         if (words == 0)
@@ -234,28 +271,27 @@ static unsigned bin_from(const region *r, unsigned bin)
     return w * 64 + (unsigned)freehold__lowest_bit(bits);
 }
 
-fast void set_head(region *r, unsigned bin, size_t place)
+/* In the bitmap: whether the bin has a block. */
+fast void mark_bin(region *r, unsigned bin, bool has)
 {
-    uint64_t *head = head_of(r, bin);
-    bool same = (*head != 0) == (place != 0);
-    *head = place;
-    if (same)
-        return;
-    uint64_t *w = words_of(r) + bin / 64, bit = UINT64_C(1) << (bin % 64);
-    *w = place != 0 ? *w | bit : *w & ~bit;
-    bit = UINT64_C(1) << (bin / 64);
-    r->nonempty = *w != 0 ? r->nonempty | bit : r->nonempty & ~bit;
+    uint64_t *w = words_of(r) + bin / 64;
+    *w = has ? freehold__with_bit(*w, bin) : freehold__without_bit(*w, bin);
+    r->nonempty = *w != 0 ? freehold__with_bit(r->nonempty, bin / 64)
+                          : freehold__without_bit(r->nonempty, bin / 64);
 }
 
 /* ---- links ----------------------------------------------------------------------------------- */
 
 /*
- *     word 0    next: 40 bits    check: 24 bits
- *     word 1    prev: 40 bits    check: 8 bits, 15 bits of zeros, zero: 1 bit
+ *     word 0    next: 40 bits    check: its highest 24 bits
+ *     word 1    prev: 40 bits    zero: 1 bit    check: its lowest 23 bits
+ *
+ * In a hot call they are a few words in registers, and never a structure in memory: written in parts
+ * and read as a whole, it would wait for the stores.
  */
 typedef struct links {
     size_t next, prev; /* 0: none */
-    bool zero;         /* the rest of the block reads zero */
+    uint64_t zero;     /* ZERO_BIT: the rest of the block reads zero; or 0 */
 } links;
 
 fast word *links_at(const region *r, size_t place)
@@ -265,107 +301,112 @@ fast word *links_at(const region *r, size_t place)
 }
 
 /* Over what the links say, where they are, and the region. Not a secret: it finds accidents, and for
- * that a sum of products is as good as a hash, and takes a few cycles. (32 bits, for small machines.) */
-fast uint32_t check_of(const region *r, size_t place, const links *l)
+ * that a sum of products is as good as a hash, and takes a few cycles. */
+fast uint64_t check_of(const region *r, size_t place, uint64_t next, uint64_t prev_and_zero)
 {
-    uint64_t next = l->next, prev = l->prev, at = place;
-    uint32_t high = (uint32_t)(next >> 32) << 16 ^ (uint32_t)(prev >> 32) << 8 ^
-                    (uint32_t)(at >> 32) ^ (uint32_t)r->key;
-    return (uint32_t)next * UINT32_C(0x9e3779b1) + (uint32_t)prev * UINT32_C(0x85ebca77) +
-           (uint32_t)at * UINT32_C(0xc2b2ae3d) + high * UINT32_C(0x27d4eb2f) + l->zero;
+    const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
+    return ((next * factor + prev_and_zero) * factor + place + r->key) * factor;
 }
 
-fast void write_links(region *r, size_t place, links l)
+fast void write_links(region *r, size_t place, size_t next, uint64_t prev_and_zero)
 {
-    uint32_t check = check_of(r, place, &l);
+    uint64_t check = check_of(r, place, next, prev_and_zero);
     word *w = links_at(r, place);
-    w[0] = l.next | (uint64_t)check << FREEHOLD__REGION_WIDTH;
-    w[1] = l.prev | (uint64_t)(check >> 24) << FREEHOLD__REGION_WIDTH | (l.zero ? ZERO_BIT : 0);
+    w[0] = next | (check & ~PLACE_MASK);
+    w[1] = prev_and_zero | check << (FREEHOLD__REGION_WIDTH + 1);
 }
 
 /* Of a free block. */
 fast links get_links(const region *r, size_t place)
 {
     const word *w = links_at(r, place);
-    return (links){
-        (size_t)(w[0] & PLACE_MASK), (size_t)(w[1] & PLACE_MASK), (w[1] & ZERO_BIT) != 0};
+    return (links){(size_t)(w[0] & PLACE_MASK), (size_t)(w[1] & PLACE_MASK), w[1] & ZERO_BIT};
 }
 
-/* Of a place that the links of another one name: false when there can be none, or they are damaged. */
+/* Of a place that the links of another one name: false when there can be none, or they are damaged. (What is in
+ * front of the first block is no free one by its tags.) */
 fast bool read_links(const region *r, size_t place, links *l)
 {
-    if (place < r->first || place >= r->end || !is_free(r, place))
+    if (freehold__unlikely(place >= r->end) || freehold__unlikely(!is_free(r, place)))
         return false;
     const word *w = links_at(r, place);
-    *l = get_links(r, place);
-    uint64_t check = check_of(r, place, l); /* all of both words: also what a size_t cannot hold */
-    return w[0] == (l->next | check << FREEHOLD__REGION_WIDTH) &&
-           (w[1] & ~ZERO_BIT) == (l->prev | check >> 24 << FREEHOLD__REGION_WIDTH);
+    uint64_t first = w[0], second = w[1]; /* all of both: also what a size_t cannot hold */
+    uint64_t next = first & PLACE_MASK, prev = second & (PLACE_MASK | ZERO_BIT);
+    uint64_t check = check_of(r, place, next, prev);
+    *l = (links){(size_t)next, (size_t)(prev & PLACE_MASK), prev & ZERO_BIT};
+    return freehold__likely((first ^ check) >> FREEHOLD__REGION_WIDTH == 0) &&
+           freehold__likely((check << (FREEHOLD__REGION_WIDTH + 1) ^ second) == prev);
 }
 
-static bool damaged(result *out, size_t place)
-{
-    *out = (result){.status = FREEHOLD__REGION_DAMAGED, .place = place};
-    return false;
-}
-
-/* The free block of n granules there, with these links, and its neighbours in the bin, agree. */
-static bool may_unlink(const region *r, size_t place, size_t n, const links *l, result *out)
+/* The neighbours in its bin of a block with these links agree with them. Returns 0, or the place where they
+ * do not. */
+fast size_t judge_links(const region *r, size_t place, unsigned bin, size_t next, size_t prev)
 {
     links other;
-    if (l->next != 0 && (!read_links(r, l->next, &other) || other.prev != place))
-        return damaged(out, l->next);
-    if (l->prev == 0)
-        return *head_of(r, bin_of(r, n)) == place || damaged(out, place);
-    return (read_links(r, l->prev, &other) && other.next == place) || damaged(out, l->prev);
+    if (next != 0 && (!read_links(r, next, &other) || other.prev != place))
+        return next;
+    if (prev == 0)
+        return *head_of(r, bin) == place ? 0 : place;
+    return read_links(r, prev, &other) && other.next == place ? 0 : prev;
 }
 
-/* The bin of a block of n granules, 0 for none, is good. */
-fast bool may_link(const region *r, size_t n, result *out)
+/* A block may be put into the bin. Likewise. */
+fast size_t judge_head(const region *r, unsigned bin)
 {
     links l;
-    size_t head = n != 0 ? (size_t)*head_of(r, bin_of(r, n)) : 0;
-    return head == 0 || (read_links(r, head, &l) && l.prev == 0) || damaged(out, head);
-}
-
-/* Leaves no trace in the block: beside its links it may be known to read zero. */
-static void unlink_block(region *r, size_t place, size_t n)
-{
-    links l = get_links(r, place), other;
-    if (l.next != 0) {
-        other = get_links(r, l.next);
-        other.prev = l.prev;
-        write_links(r, l.next, other);
-    }
-    if (l.prev != 0) {
-        other = get_links(r, l.prev);
-        other.next = l.next;
-        write_links(r, l.prev, other);
-    } else {
-        set_head(r, bin_of(r, n), l.next);
-    }
-    word *w = links_at(r, place);
-    w[0] = w[1] = 0;
-    in_order();
-    r->free_blocks--;
-}
-
-static void link_block(region *r, size_t start, size_t end, bool zero)
-{
-    unsigned bin = bin_of(r, end - start);
     size_t head = (size_t)*head_of(r, bin);
-    tag_run(r, start, end);
-    write_links(r, start, (links){.next = head, .prev = 0, .zero = zero});
-    if (head != 0) {
-        links other = get_links(r, head);
-        other.prev = start;
-        write_links(r, head, other);
-    }
-    set_head(r, bin, start);
-    r->free_blocks++;
+    return head == 0 || (read_links(r, head, &l) && l.prev == 0) ? 0 : head;
 }
 
-static void count_live(region *r, size_t more, size_t less)
+/* What lies between two blocks of a bin, or before its first, is another block now, or none: then each is told
+ * of the other one. */
+fast void tell(region *r, unsigned bin, size_t next, size_t prev, size_t new_next, size_t new_prev)
+{
+    if (next != 0) {
+        links l = get_links(r, next);
+        write_links(r, next, l.next, new_prev | l.zero);
+    }
+    if (prev != 0) {
+        links l = get_links(r, prev);
+        write_links(r, prev, new_next, l.prev | l.zero);
+    } else {
+        *head_of(r, bin) = new_next;
+    }
+}
+
+/* No trace stays in a block that has no links: beside them it may be known to read zero. */
+fast void wipe_links(region *r, size_t place)
+{
+    word *w = links_at(r, place);
+    w[0] = 0;
+    w[1] = 0;
+    in_order();
+}
+
+fast void unlink_block(region *r, size_t place, unsigned bin, size_t next, size_t prev)
+{
+    tell(r, bin, next, prev, next, prev);
+    if ((next | prev) == 0)
+        mark_bin(r, bin, false);
+    wipe_links(r, place);
+}
+
+/* In the bin, another block is where this one was. */
+fast void replace_block(region *r, unsigned bin, size_t next, size_t prev, size_t start, bool zero)
+{
+    write_links(r, start, next, prev | (zero ? ZERO_BIT : 0));
+    tell(r, bin, next, prev, start, start);
+}
+
+fast void link_block(region *r, unsigned bin, size_t start, bool zero)
+{
+    size_t head = (size_t)*head_of(r, bin);
+    replace_block(r, bin, head, 0, start, zero);
+    if (head == 0)
+        mark_bin(r, bin, true);
+}
+
+fast void count_live(region *r, size_t more, size_t less)
 {
     r->live_granules += more;
     r->live_granules -= less;
@@ -376,121 +417,218 @@ static void count_live(region *r, size_t more, size_t less)
 /* ---- taking ---------------------------------------------------------------------------------- */
 
 typedef struct request {
-    size_t n, alignment, offset; /* granules; bytes */
+    size_t n, alignment, offset; /* granules; bytes. Alignment 0: that of a granule */
 } request;
 
 /* A free block from start to end, of which [at, at + n) is to be taken. */
 typedef struct fit {
     size_t start, end, at;
-    bool zero;
+    unsigned bin;
+    links links;
 } fit;
 
-/* In granules, rounded up; 0: more than there can be. */
-static size_t granules(const region *r, size_t bytes)
+/* In granules, rounded up; bytes are not 0. */
+fast size_t granules(const region *r, size_t bytes)
 {
-    size_t n = (bytes >> r->shift) + ((bytes & (((size_t)1 << r->shift) - 1)) != 0);
-    return n <= r->end ? n : 0;
+    return ((bytes - 1) >> r->shift) + 1;
 }
 
-static bool fits(const region *r, const request *q, fit *f)
+fast bool fits(const region *r, const request *q, fit *f)
 {
+    f->at = f->start;
+    if (q->alignment == 0)
+        return f->end - f->start >= q->n;
     uintptr_t address = (uintptr_t)freehold__region_address(r, f->start) + q->offset;
     size_t gap = ((0 - address) & (q->alignment - 1)) >> r->shift;
     f->at = f->start + gap;
     return f->end - f->start >= q->n && gap <= f->end - f->start - q->n;
 }
 
-/* The first of so many blocks in a bin that fits. DONE: there is one. */
-static freehold__region_status probe(
-    region *r, const request *q, unsigned bin, unsigned most, fit *f, result *out)
+/* A block of a bin: its links, its end, and that it is in the right one. *f begins with the place. */
+fast bool look_at(region *r, unsigned bin, fit *f)
+{
+    r->probes++;
+    f->bin = bin;
+    return freehold__likely(read_links(r, f->start, &f->links)) &&
+           freehold__likely((f->end = end_of(r, f->start)) != DAMAGED) &&
+           freehold__likely(bin_of(r, f->end - f->start) == bin);
+}
+
+/* The first of so many blocks in a bin that fits; *f is judged. DONE: there is one. DAMAGED: at f->start. */
+fast freehold__region_status probe(region *r, const request *q, unsigned bin, unsigned most, fit *f)
 {
     size_t place = bin < r->bins ? (size_t)*head_of(r, bin) : 0;
-    for (links l; place != 0 && most != 0; place = l.next, most--) {
-        r->probes++;
+    for (; place != 0 && most != 0; place = f->links.next, most--) {
         f->start = place;
-        if (!read_links(r, place, &l) || (f->end = end_of(r, place)) == DAMAGED ||
-            bin_of(r, f->end - place) != bin) {
-            damaged(out, place);
+        if (!look_at(r, bin, f))
             return FREEHOLD__REGION_DAMAGED;
-        }
-        f->zero = l.zero;
-        if (fits(r, q, f))
-            return may_unlink(r, place, f->end - place, &l, out) ? FREEHOLD__REGION_DONE
-                                                                 : FREEHOLD__REGION_DAMAGED;
+        if (!fits(r, q, f))
+            continue;
+        f->start = judge_links(r, place, bin, f->links.next, f->links.prev);
+        if (freehold__unlikely(f->start != 0))
+            return FREEHOLD__REGION_DAMAGED;
+        f->start = place;
+        return FREEHOLD__REGION_DONE;
     }
     return FREEHOLD__REGION_FULL;
 }
 
-/* A few blocks that may be large enough, then one that is. */
-static freehold__region_status search(region *r, const request *q, fit *f, result *out)
+/* From which byte of [at, at + n) on all is zero. */
+fast size_t zero_from(const region *r, const fit *f, size_t n)
 {
-    size_t spare = (q->alignment - 1) >> r->shift; /* whatever the address, it can be aligned */
-    unsigned own = bin_of(r, q->n), sure = r->bins;
-    if (spare <= r->end - q->n)
-        sure = sure_bin(r, q->n + spare);
-    r->searches++;
-    freehold__region_status status = FREEHOLD__REGION_FULL;
-    if (own != sure)
-        status = probe(r, q, own, FREEHOLD__REGION_PROBES, f, out);
-    if (status == FREEHOLD__REGION_FULL && spare != 0)
-        status = probe(r, q, bin_from(r, sure_bin(r, q->n)), FREEHOLD__REGION_PROBES, f, out);
-    if (status == FREEHOLD__REGION_FULL)
-        status = probe(r, q, bin_from(r, sure), 1, f, out);
-    return status;
+    if (f->at + n <= r->pristine && f->links.zero == 0)
+        return n << r->shift;
+    if (f->links.zero != 0 || f->at >= r->pristine)
+        return 0;
+    return ((size_t)r->pristine - f->at) << r->shift;
 }
 
-/* [start, at) stays free, [at, at + n) becomes live, the rest stays free. */
-static void carve(region *r, const fit *f, size_t n)
+/* [at, end) becomes live; [start, at) and [end, f->end) stay free. */
+fast void tag_taken(region *r, const fit *f, size_t end)
 {
-    size_t end = f->at + n;
-    bool zero_gap = f->zero || f->start >= r->pristine, zero_rest = f->zero || end >= r->pristine;
-    unlink_block(r, f->start, f->end - f->start);
     if (end > r->pristine)
         r->pristine = end;
     if (end != f->end)
         set_begin(r, end);
-    if (f->at != f->start)
+    if (freehold__unlikely(f->at != f->start))
         set_begin(r, f->at);
     set_live(r, f->at);
-    tag_run(r, f->at, end);
-    if (end != f->end)
-        link_block(r, end, f->end, zero_rest);
-    if (f->at != f->start)
-        link_block(r, f->start, f->at, zero_gap);
-    r->live_blocks++;
+    if (f->at != f->start || end != f->end)
+        tag_run(r, f->at, end);
+}
+
+fast answer was_taken(region *r, size_t place, size_t n, size_t zero)
+{
     r->allocations++;
     count_live(r, n, 0);
-}
-
-/* From which byte of [at, at + n) on all is zero. */
-static size_t zero_from(const region *r, const fit *f, size_t n)
-{
-    if (f->zero || f->at >= r->pristine)
-        return 0;
-    return (r->pristine < f->at + n ? (size_t)r->pristine - f->at : n) << r->shift;
-}
-
-result freehold__region_take(region *r, size_t bytes, size_t alignment, size_t offset)
-{
-    size_t granule = (size_t)1 << r->shift;
-    freehold__assert(bytes != 0 && !freehold__region_is_busy(r));
-    freehold__assert(freehold__is_power_of_two(alignment) && offset % granule == 0);
-    request q = {granules(r, bytes), alignment > granule ? alignment : granule, offset};
-    result out = {.status = FREEHOLD__REGION_FULL};
-    fit f;
-    if (q.n == 0)
-        return out;
-    r->steps = 0;
-    freehold__region_status status = search(r, &q, &f, &out);
-    if (status != FREEHOLD__REGION_DONE || !may_link(r, f.end - f.at - q.n, &out) ||
-        !may_link(r, f.at - f.start, &out))
-        return out;
-    size_t zero = zero_from(r, &f, q.n);
-    begin(r, FREEHOLD__REGION_ALLOCATES, f.at);
-    carve(r, &f, q.n);
     finish(r);
     judge_steps(r);
-    return (result){FREEHOLD__REGION_DONE, f.at, q.n << r->shift, zero};
+    return (answer){place, zero};
+}
+
+/* All of the free block but the front becomes live and a rest, which is free. */
+fast answer carve(region *r, const fit *f, size_t n)
+{
+    size_t end = f->at + n, wrong = 0;
+    bool rest = end != f->end, front = f->at != f->start;
+    unsigned rest_bin = rest ? bin_of(r, f->end - end) : 0;
+    unsigned front_bin = front ? bin_of(r, f->at - f->start) : 0;
+    /* The rest takes the block's place in the bin. */
+    bool stays = HASTE && rest && !front && rest_bin == f->bin;
+    if (rest && !stays)
+        wrong = judge_head(r, rest_bin);
+    if (freehold__unlikely(front) && wrong == 0)
+        wrong = judge_head(r, front_bin);
+    if (freehold__unlikely(wrong != 0))
+        return none(wrong);
+    size_t zero = zero_from(r, f, n);
+    bool zero_front = f->links.zero != 0 || f->start >= r->pristine;
+    bool zero_rest = f->links.zero != 0 || end >= r->pristine;
+    begin(r, FREEHOLD__REGION_ALLOCATES);
+    if (stays)
+        wipe_links(r, f->start);
+    else
+        unlink_block(r, f->start, f->bin, f->links.next, f->links.prev);
+    tag_taken(r, f, end);
+    if (rest)
+        tag_run(r, end, f->end);
+    if (stays)
+        replace_block(r, rest_bin, f->links.next, f->links.prev, end, zero_rest);
+    else if (rest)
+        link_block(r, rest_bin, end, zero_rest);
+    if (freehold__unlikely(front)) {
+        tag_run(r, f->start, f->at);
+        link_block(r, front_bin, f->start, zero_front);
+    }
+    return was_taken(r, f->at, n, zero);
+}
+
+fast answer settle(region *r, freehold__region_status status, const fit *f, size_t n)
+{
+    if (freehold__likely(status == FREEHOLD__REGION_DONE))
+        return carve(r, f, n);
+    return none(status == FREEHOLD__REGION_DAMAGED ? f->start : 0);
+}
+
+/* A few blocks that may be large enough, then one that is. */
+apart answer take_widely(region *r, size_t n, size_t alignment, size_t offset)
+{
+    if (n > r->end)
+        return none(0);
+    size_t spare =
+        (alignment - 1) >> r->shift; /* so that it can be aligned, whatever the address */
+    const request q = {n, spare != 0 ? alignment : 0, offset};
+    unsigned own = bin_of(r, n), sure = r->bins;
+    fit f;
+    if (spare <= r->end - n)
+        sure = sure_bin(r, n + spare);
+    freehold__region_status status = FREEHOLD__REGION_FULL;
+    if (own != sure)
+        status = probe(r, &q, own, FREEHOLD__REGION_PROBES, &f);
+    if (status == FREEHOLD__REGION_FULL && spare != 0)
+        status = probe(r, &q, bin_from(r, sure_bin(r, n)), FREEHOLD__REGION_PROBES, &f);
+    if (status == FREEHOLD__REGION_FULL)
+        status = probe(r, &q, bin_from(r, sure), 1, &f);
+    return settle(r, status, &f, n);
+}
+
+/* Of a larger one. */
+apart answer take_part(region *r, size_t n)
+{
+    unsigned bin = bin_from(r, (unsigned)n);
+    fit f;
+    if (bin >= r->bins)
+        return none(0);
+    f.start = f.at = (size_t)*head_of(r, bin);
+    if (!look_at(r, bin, &f) || freehold__unlikely(f.links.prev != 0))
+        return none(f.start);
+    size_t wrong = judge_links(r, f.start, bin, f.links.next, 0);
+    return freehold__likely(wrong == 0) ? carve(r, &f, n) : none(wrong);
+}
+
+/* All of the first block in a bin of blocks of n granules: what most calls are about. */
+fast answer take_whole(region *r, size_t place, size_t n)
+{
+    links l, other = {0, 0, 0};
+    if (freehold__unlikely(!read_links(r, place, &l)) || freehold__unlikely(l.prev != 0) ||
+        freehold__unlikely(end_of(r, place) != place + n))
+        return none(place);
+    if (l.next != 0 && (!read_links(r, l.next, &other) || freehold__unlikely(other.prev != place)))
+        return none(l.next);
+    size_t zero = l.zero != 0 ? 0 : n << r->shift;
+    if (freehold__unlikely(place + n > r->pristine)) {
+        zero = place < r->pristine && l.zero == 0 ? ((size_t)r->pristine - place) << r->shift : 0;
+        r->pristine = place + n;
+    }
+    begin(r, FREEHOLD__REGION_ALLOCATES);
+    if (l.next != 0)
+        write_links(r, l.next, other.next, other.zero);
+    *head_of(r, (unsigned)(n - 1)) = l.next;
+    if (l.next == 0)
+        mark_bin(r, (unsigned)(n - 1), false);
+    wipe_links(r, place);
+    set_live(r, place);
+    return was_taken(r, place, n, zero);
+}
+
+answer freehold__region_ask(region *r, size_t bytes, size_t alignment, size_t offset)
+{
+    size_t n = granules(r, bytes), spare = (alignment - 1) >> r->shift;
+    freehold__assert(bytes != 0 && !freehold__region_is_busy(r));
+    freehold__assert(freehold__is_power_of_two(alignment) && offset % ((size_t)1 << r->shift) == 0);
+    start_steps(r);
+    r->searches++;
+    if (!HASTE || ((n - 1) >> r->exact | spare) != 0)
+        return take_widely(r, n, alignment, offset);
+    /* A bin of its own, which is the number of the size: every block in it and behind it is large enough. */
+    if (freehold__unlikely(n > r->bins))
+        return none(0);
+    size_t place = (size_t)*head_of(r, (unsigned)(n - 1));
+    if (place != 0) {
+        r->probes++;
+        return take_whole(r, place, n);
+    }
+    return take_part(r, n);
 }
 
 /* ---- giving back ----------------------------------------------------------------------------- */
@@ -498,79 +636,145 @@ result freehold__region_take(region *r, size_t bytes, size_t alignment, size_t o
 /* The free block before a place, or behind it; start == end: that one is live. */
 typedef struct neighbour {
     size_t start, end;
-    bool zero;
+    unsigned bin;
+    uint64_t zero; /* of its links */
 } neighbour;
 
-static bool judge_free(const region *r, neighbour *b, result *out)
+/* Its own links. Returns 0, or the place where it is damaged. */
+fast size_t judge_free(const region *r, neighbour *b)
 {
     links l;
-    if (b->start == DAMAGED || b->end == DAMAGED)
-        return damaged(out, b->start);
-    if (!read_links(r, b->start, &l))
-        return damaged(out, b->start);
-    if (!may_unlink(r, b->start, b->end - b->start, &l, out))
-        return false;
-    b->zero = l.zero || b->start >= r->pristine;
-    return true;
+    if (freehold__unlikely(b->end == DAMAGED) || freehold__unlikely(!read_links(r, b->start, &l)))
+        return b->start;
+    b->bin = bin_of(r, b->end - b->start);
+    b->zero = l.zero;
+    return 0;
 }
 
-static bool look_behind(const region *r, size_t end, neighbour *behind, result *out)
+fast size_t look_behind(const region *r, size_t end, neighbour *behind)
 {
-    if (end == DAMAGED || end > r->end)
-        return damaged(out, end);
-    *behind = (neighbour){end, end, false};
+    *behind = (neighbour){end, end, 0, 0};
+    if (freehold__unlikely(end > r->end)) /* DAMAGED, too */
+        return end;
     if (live(r, end)) /* the sentinel, too */
-        return true;
+        return 0;
     behind->end = end_of(r, end);
-    return judge_free(r, behind, out);
+    return judge_free(r, behind);
 }
 
-static bool look_before(const region *r, size_t start, neighbour *before, result *out)
+fast size_t look_before(const region *r, size_t start, neighbour *before)
 {
     size_t place = start_before(r, start);
-    *before = (neighbour){start, start, false};
-    if (place == DAMAGED)
-        return damaged(out, start);
+    *before = (neighbour){start, start, 0, 0};
+    if (freehold__unlikely(place == DAMAGED))
+        return start;
     if (live(r, place)) /* the front, too */
-        return true;
+        return 0;
     before->start = place;
-    return judge_free(r, before, out);
+    return judge_free(r, before);
 }
 
-static void absorb(region *r, const neighbour *b)
+fast bool is_there(const neighbour *b)
 {
-    if (b->start != b->end)
-        unlink_block(r, b->start, b->end - b->start);
+    return b->start != b->end;
+}
+
+/* Its neighbours in the bin: it is to leave them. */
+fast size_t judge_leaving(const region *r, const neighbour *b)
+{
+    links l = get_links(r, b->start);
+    return judge_links(r, b->start, b->bin, l.next, l.prev);
+}
+
+/* The links are read again: the other neighbour, which has left the bin, may have changed them. */
+apart void absorb(region *r, const neighbour *b)
+{
+    links l = get_links(r, b->start);
+    unlink_block(r, b->start, b->bin, l.next, l.prev);
+}
+
+fast answer was_freed(region *r, size_t place, size_t end)
+{
+    r->frees++;
+    r->live_granules -= end - place;
+    finish(r);
+    judge_steps(r);
+    return (answer){place, (end - place) << r->shift};
+}
+
+/* With live neighbours. */
+fast answer put_alone(region *r, size_t place, size_t end)
+{
+    unsigned bin = bin_of(r, end - place);
+    size_t wrong = judge_head(r, bin);
+    if (freehold__unlikely(wrong != 0))
+        return none(wrong);
+    begin(r, FREEHOLD__REGION_FREES);
+    clear_live(r, place);
+    link_block(r, bin, place, false);
+    return was_freed(r, place, end);
 }
 
 /*
  *     before [ free  ][ live ][ free   ] behind   =>   [ ---------- free --------- ]
+ *
+ * One of them may be in the bin already that the sum belongs to: then the sum takes its place there.
  */
-result freehold__region_put(region *r, size_t place)
+apart answer put_merging(region *r, size_t place)
 {
-    result out;
     neighbour before, behind;
-    r->steps = 0;
-    freehold__assert(begins(r, place) && live(r, place) && !freehold__region_is_busy(r));
-    size_t end = end_of(r, place);
-    if (!look_behind(r, end, &behind, &out) || !look_before(r, place, &before, &out) ||
-        !may_link(r, behind.end - before.start, &out))
-        return out;
-    begin(r, FREEHOLD__REGION_FREES, place);
-    absorb(r, &behind);
-    absorb(r, &before);
+    size_t wrong = look_behind(r, end_of(r, place), &behind);
+    if (wrong == 0)
+        wrong = look_before(r, place, &before);
+    if (freehold__unlikely(wrong != 0))
+        return none(wrong);
+    size_t start = before.start, mid = behind.start, end = behind.end;
+    unsigned bin = bin_of(r, end - start);
+    bool stays = HASTE && is_there(&before) && before.bin == bin;
+    bool moves = HASTE && !stays && is_there(&behind) && behind.bin == bin;
+    if (is_there(&before) && !stays)
+        wrong = judge_leaving(r, &before);
+    if (is_there(&behind) && wrong == 0)
+        wrong = judge_leaving(r, &behind);
+    if (!stays && !moves && wrong == 0)
+        wrong = judge_head(r, bin);
+    if (freehold__unlikely(wrong != 0))
+        return none(wrong);
+    begin(r, FREEHOLD__REGION_FREES);
+    if (is_there(&behind) && !moves)
+        absorb(r, &behind);
+    if (is_there(&before) && !stays)
+        absorb(r, &before);
+    links l = {0, 0, 0};
+    if (stays || moves)
+        l = get_links(r, stays ? start : mid);
+    if (moves)
+        wipe_links(r, mid);
     clear_live(r, place);
-    if (behind.start != behind.end)
-        clear_begin(r, end);
-    if (before.start != before.end)
+    if (is_there(&behind))
+        clear_begin(r, mid);
+    if (is_there(&before))
         clear_begin(r, place);
-    link_block(r, before.start, behind.end, false);
-    r->live_blocks--;
-    r->frees++;
-    count_live(r, 0, end - place);
-    finish(r);
-    judge_steps(r);
-    return (result){FREEHOLD__REGION_DONE, place, (end - place) << r->shift, SIZE_MAX};
+    tag_run(r, start, end);
+    if (moves)
+        replace_block(r, bin, l.next, l.prev, start, false);
+    else if (!stays)
+        link_block(r, bin, start, false);
+    else if (l.zero != 0)
+        write_links(r, start, l.next, l.prev);
+    return was_freed(r, place, mid);
+}
+
+answer freehold__region_return(region *r, size_t place)
+{
+    start_steps(r);
+    freehold__assert(begins(r, place) && live(r, place) && !freehold__region_is_busy(r));
+    if (!HASTE)
+        return put_merging(r, place);
+    size_t end = end_of(r, place), before = start_before(r, place);
+    if (end <= r->end && before != DAMAGED && live(r, end) && live(r, before))
+        return put_alone(r, place, end);
+    return put_merging(r, place);
 }
 
 /* ---- resizing -------------------------------------------------------------------------------- */
@@ -580,38 +784,46 @@ result freehold__region_put(region *r, size_t place)
  */
 static void move_border(region *r, size_t place, size_t end, size_t to, const neighbour *behind)
 {
-    bool zero = to > end && (behind->zero || to >= r->pristine);
-    absorb(r, behind);
+    bool zero = to > end && (behind->zero != 0 || to >= r->pristine);
+    if (is_there(behind))
+        absorb(r, behind);
     if (to > r->pristine)
         r->pristine = to;
     if (to != behind->end)
         set_begin(r, to);
-    if (behind->start != behind->end)
+    if (is_there(behind))
         clear_begin(r, end);
     tag_run(r, place, to);
-    if (to != behind->end)
-        link_block(r, to, behind->end, zero);
+    if (to != behind->end) {
+        tag_run(r, to, behind->end);
+        link_block(r, bin_of(r, behind->end - to), to, zero);
+    }
     count_live(r, to - place, end - place);
 }
 
 result freehold__region_resize(region *r, size_t place, size_t bytes)
 {
-    result out = {.status = FREEHOLD__REGION_FULL};
     neighbour behind;
-    r->steps = 0;
+    start_steps(r);
     freehold__assert(bytes != 0 && begins(r, place) && live(r, place));
     freehold__assert(!freehold__region_is_busy(r));
     size_t n = granules(r, bytes), end = end_of(r, place);
-    if (n == 0)
-        return out;
+    if (n > r->end)
+        return full();
     if (end != DAMAGED && n == end - place)
         return (result){FREEHOLD__REGION_DONE, place, n << r->shift, SIZE_MAX};
-    if (!look_behind(r, end, &behind, &out))
-        return out;
-    out = (result){.status = FREEHOLD__REGION_FULL};
-    if (n > behind.end - place || !may_link(r, behind.end - place - n, &out))
-        return out;
-    begin(r, FREEHOLD__REGION_RESIZES, place);
+    size_t wrong = look_behind(r, end, &behind);
+    if (wrong == 0 && is_there(&behind))
+        wrong = judge_leaving(r, &behind);
+    if (wrong != 0)
+        return damaged(wrong);
+    if (n > behind.end - place)
+        return full();
+    if (n != behind.end - place)
+        wrong = judge_head(r, bin_of(r, behind.end - place - n));
+    if (wrong != 0)
+        return damaged(wrong);
+    begin(r, FREEHOLD__REGION_RESIZES);
     move_border(r, place, end, place + n, &behind);
     finish(r);
     judge_steps(r);
@@ -628,17 +840,22 @@ static void clear_tags(region *r, size_t from, size_t to) /* words */
 
 result freehold__region_grow(region *r, size_t bytes, bool zeroed)
 {
-    result out = {.status = FREEHOLD__REGION_FULL};
     size_t old = (size_t)r->end, to = bytes >> r->shift;
     neighbour before;
     if (bytes > r->max_bytes || to <= old)
-        return out;
-    r->steps = 0;
-    if (!look_before(r, old, &before, &out) || !may_link(r, to - before.start, &out))
-        return out;
-    bool zero = zeroed && (before.start == before.end || before.zero);
-    begin(r, FREEHOLD__REGION_GROWS, old);
-    absorb(r, &before);
+        return full();
+    start_steps(r);
+    size_t wrong = look_before(r, old, &before);
+    if (wrong == 0 && is_there(&before))
+        wrong = judge_leaving(r, &before);
+    if (wrong == 0)
+        wrong = judge_head(r, bin_of(r, to - before.start));
+    if (wrong != 0)
+        return damaged(wrong);
+    bool zero = zeroed && (!is_there(&before) || before.zero != 0 || before.start >= r->pristine);
+    begin(r, FREEHOLD__REGION_GROWS);
+    if (is_there(&before))
+        absorb(r, &before);
     if (!zeroed)
         r->pristine = to;
     clear_tags(r, old / 64 + 1, to / 64 + 1);
@@ -647,9 +864,10 @@ result freehold__region_grow(region *r, size_t bytes, bool zeroed)
     clear_live(r, old);
     r->end = to;
     in_order();
-    if (before.start != before.end)
+    if (is_there(&before))
         clear_begin(r, old);
-    link_block(r, before.start, to, zero);
+    tag_run(r, before.start, to);
+    link_block(r, bin_of(r, to - before.start), before.start, zero);
     finish(r);
     return (result){FREEHOLD__REGION_DONE, old, (to - old) << r->shift, 0};
 }
@@ -657,17 +875,13 @@ result freehold__region_grow(region *r, size_t bytes, bool zeroed)
 result freehold__region_mark_zero(region *r, size_t place)
 {
     links l;
-    result out = {FREEHOLD__REGION_DONE, place, 0, 0};
-    r->steps = 0;
-    if (!read_links(r, place, &l)) {
-        damaged(&out, place);
-        return out;
-    }
-    begin(r, FREEHOLD__REGION_MARKS, place);
-    l.zero = true;
-    write_links(r, place, l);
+    start_steps(r);
+    if (!read_links(r, place, &l))
+        return damaged(place);
+    begin(r, FREEHOLD__REGION_MARKS);
+    write_links(r, place, l.next, l.prev | ZERO_BIT);
     finish(r);
-    return out;
+    return (result){FREEHOLD__REGION_DONE, place, 0, 0};
 }
 
 /* ---- laying out ------------------------------------------------------------------------------ */
@@ -757,7 +971,7 @@ const char *freehold__region_init(void *memory, const freehold__region_layout *l
     constants.magic = 0; /* it is none before all is there */
     *r = constants;
     in_order();
-    memset(words_of(r), 0, (bin_words(r->bins) + r->bins) * sizeof(uint64_t));
+    memset(head_of(r, 0), 0, (bin_words(r->bins) + r->bins) * sizeof(uint64_t));
     if (!layout->zeroed)
         clear_tags(r, 0, (size_t)r->end / 64 + 1);
     set_begin(r, 0);
@@ -766,8 +980,9 @@ const char *freehold__region_init(void *memory, const freehold__region_layout *l
     set_begin(r, (size_t)r->end);
     set_live(r, (size_t)r->end);
     tag_run(r, 0, (size_t)r->first);
-    link_block(r, (size_t)r->first, (size_t)r->end, layout->zeroed);
-    r->steps = 0;
+    tag_run(r, (size_t)r->first, (size_t)r->end);
+    link_block(r, bin_of(r, (size_t)(r->end - r->first)), (size_t)r->first, layout->zeroed);
+    start_steps(r);
     r->magic = magic;
     return NULL;
 }
@@ -816,14 +1031,6 @@ void freehold__region_end(region *r)
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
-
-bool freehold__region_is_live(const region *r, uintptr_t address, size_t *place)
-{
-    size_t offset = address - (uintptr_t)r; /* below the start it wraps, and is too large */
-    *place = offset >> r->shift;
-    return offset == *place << r->shift && *place >= r->first && *place < r->end &&
-           (tags_at(r, *place)->begins & tags_at(r, *place)->live & bit_of(*place)) != 0;
-}
 
 /* 24 bits over a place, in front of it. */
 static uint64_t root_of(size_t place)
@@ -894,7 +1101,7 @@ bool freehold__region_next(const region *r, freehold__region_block *b)
     if (end == DAMAGED || end > r->end)
         return false;
     *b = (freehold__region_block){place, (end - place) << r->shift, live(r, place), false};
-    b->zero = !b->live && (place >= r->pristine || get_links(r, place).zero);
+    b->zero = !b->live && (place >= r->pristine || get_links(r, place).zero != 0);
     return true;
 }
 
@@ -953,7 +1160,7 @@ static const char *check_blocks(const region *r, counts *c, size_t *place)
 
 static const char *check_bin(const region *r, unsigned bin, counts *c, size_t *place)
 {
-    links l = {0, 0, false};
+    links l = {0, 0, 0};
     size_t before = 0;
     for (*place = (size_t)*head_of(r, bin); *place != 0; before = *place, *place = l.next) {
         if (!read_links(r, *place, &l) || l.prev != before)
@@ -1004,8 +1211,7 @@ const char *freehold__region_check(const region *r, size_t *place)
         wrong = check_bins(r, &c, place);
     if (wrong != NULL)
         return wrong;
-    if (c.live_blocks != r->live_blocks || c.live_granules != r->live_granules ||
-        c.free_blocks != r->free_blocks || r->allocations - r->frees != c.live_blocks)
+    if (c.live_blocks != freehold__region_live_blocks(r) || c.live_granules != r->live_granules)
         return "the region has more or fewer blocks, or bytes of them, than were counted";
     if (freehold__region_root(r) == DAMAGED)
         return "the root of the region is damaged";
@@ -1028,7 +1234,7 @@ static size_t merge_from(region *r, size_t place)
 bool freehold__region_repair(region *r)
 {
     size_t place, end;
-    begin(r, FREEHOLD__REGION_REPAIRS, 0);
+    begin(r, FREEHOLD__REGION_REPAIRS);
     /* Growth may have ended before the new end was the end. */
     tags_of(r)[r->end / 64].begins &= freehold__low_bits(r->end % 64 + 1);
     tags_of(r)[r->end / 64].live &= freehold__low_bits(r->end % 64 + 1);
@@ -1036,23 +1242,25 @@ bool freehold__region_repair(region *r)
     set_live(r, (size_t)r->end);
     if (check_borders(r, &place) != NULL)
         return false;
-    memset(words_of(r), 0, (bin_words(r->bins) + r->bins) * sizeof(uint64_t));
-    r->nonempty = r->free_blocks = r->live_blocks = r->live_granules = 0;
+    memset(head_of(r, 0), 0, (bin_words(r->bins) + r->bins) * sizeof(uint64_t));
+    uint64_t live_blocks = 0;
+    r->nonempty = r->live_granules = 0;
     tag_run(r, 0, (size_t)r->first);
     for (place = (size_t)r->first; place != r->end; place = end) {
         if (live(r, place)) {
             end = scan(r, place + 1);
             tag_run(r, place, end);
-            r->live_blocks++;
+            live_blocks++;
             count_live(r, end - place, 0);
         } else {
             end = merge_from(r, place);
-            link_block(r, place, end, false);
+            tag_run(r, place, end);
+            link_block(r, bin_of(r, end - place), place, false);
         }
     }
-    if (r->allocations < r->live_blocks)
-        r->allocations = r->live_blocks;
-    r->frees = r->allocations - r->live_blocks;
+    if (r->allocations < live_blocks)
+        r->allocations = live_blocks;
+    r->frees = r->allocations - live_blocks;
     r->repairs++;
     finish(r);
     return true;

@@ -52,7 +52,7 @@
 #include "base/bits.h"
 
 #define FREEHOLD__REGION_MAGIC   UINT64_C(0x6672656872676e31) /* "frehrgn1" */
-#define FREEHOLD__REGION_VERSION 1
+#define FREEHOLD__REGION_VERSION 2
 #define FREEHOLD__REGION_ORDER   UINT32_C(0x01020304) /* reads 0x04030201 in the other byte order */
 #define FREEHOLD__REGION_GRANULE ((size_t)16)         /* the smallest: links need as much */
 #define FREEHOLD__REGION_WIDTH   40                   /* bits of a place */
@@ -60,7 +60,7 @@
 #define FREEHOLD__REGION_STEPS   112  /* 9 blocks tried, 6 each; 33 for the rest; 18 to assert it */
 #define FREEHOLD__REGION_BINS    4096 /* the most */
 
-/* Begun and not ended. What the number says besides is for a person who looks at it. */
+/* Begun and not ended; which one is for a person who looks at it. */
 typedef enum freehold__region_busy {
     FREEHOLD__REGION_IDLE,
     FREEHOLD__REGION_ALLOCATES,
@@ -92,21 +92,24 @@ typedef struct freehold__region {
 
     /* The lock, if any, is the user's. */
     uint64_t end;  /* where blocks end now: begins and is live, as a sentinel */
-    uint64_t busy; /* freehold__region_busy, and the place << 8 */
+    uint64_t busy; /* freehold__region_busy */
     uint64_t root; /* a place and its check: the user's, for finding the first block again */
-    uint64_t live_blocks, live_granules, free_blocks;
-    uint64_t peak_granules;    /* the most that live_granules has been */
-    uint64_t searches, probes; /* for free blocks; and blocks looked at in them */
-    uint64_t pristine;         /* from this place on all reads zero, but for links */
-    uint64_t repairs, allocations, frees;
+    uint64_t live_granules;
+    uint64_t
+        peak_granules; /* the most that they have been. (Here, so that no compiler adds to both neighbours
+                                  * by one vector: reading that would wait for the stores of its halves.) */
+    uint64_t allocations, frees; /* allocations - frees blocks are live */
+    uint64_t pristine;           /* from this place on all reads zero, but for links */
+    uint64_t searches, probes;   /* for free blocks; and blocks looked at in them */
+    uint64_t repairs;
 
     /* The user's counts. */
     uint64_t reallocations, failures, requested, purged;
 
     uint32_t steps, most_steps; /* of an operation; counted in the debug build */
-    uint64_t reserved[6];
+    uint64_t reserved[8];
     uint64_t nonempty; /* of the words below, which are not 0 */
-    /* uint64_t nonempty words, then the heads of the bins: at bins_at */
+    /* The heads of the bins, then uint64_t nonempty words: at bins_at */
 } freehold__region;
 
 _Static_assert(sizeof(freehold__region) % 8 == 0, "the layout is the same everywhere");
@@ -151,12 +154,42 @@ typedef struct freehold__region_result {
     size_t zero_from; /* of a new block: from this byte on it is known to read zero */
 } freehold__region_result;
 
-/* A block with its address + offset a multiple of alignment; both are multiples of the granule, or 0. */
-freehold__region_result freehold__region_take(
+/* The same in two words, of the calls that are made most: the block's place, and what is known of it; or 0, and the
+ * place of the damage, 0: it is full. */
+typedef struct freehold__region_answer {
+    size_t place, more;
+} freehold__region_answer;
+
+static inline freehold__region_result freehold__region_result_of(
+    freehold__region_answer answer, size_t bytes, size_t zero_from)
+{
+    if (answer.place == 0)
+        return (freehold__region_result){.place = answer.more,
+            .status = answer.more != 0 ? FREEHOLD__REGION_DAMAGED : FREEHOLD__REGION_FULL};
+    return (freehold__region_result){FREEHOLD__REGION_DONE, answer.place, bytes, zero_from};
+}
+
+/* A block with its address + offset a multiple of alignment; both are multiples of the granule, or 1 and 0. More: from
+ * which byte on it is known to read zero. */
+freehold__region_answer freehold__region_ask(
     freehold__region *region, size_t bytes, size_t alignment, size_t offset);
 
-/* Frees the live block at a place. */
-freehold__region_result freehold__region_put(freehold__region *region, size_t place);
+static inline freehold__region_result freehold__region_take(
+    freehold__region *region, size_t bytes, size_t alignment, size_t offset)
+{
+    freehold__region_answer answer = freehold__region_ask(region, bytes, alignment, offset);
+    size_t taken = (((bytes - 1) >> region->shift) + 1) << region->shift;
+    return freehold__region_result_of(answer, taken, answer.more);
+}
+
+/* Frees the live block at a place. More: its bytes. */
+freehold__region_answer freehold__region_return(freehold__region *region, size_t place);
+
+static inline freehold__region_result freehold__region_put(freehold__region *region, size_t place)
+{
+    freehold__region_answer answer = freehold__region_return(region, place);
+    return freehold__region_result_of(answer, answer.more, SIZE_MAX);
+}
 
 /* Gives the live block there another size where it is. */
 freehold__region_result freehold__region_resize(
@@ -189,9 +222,6 @@ typedef enum freehold__region_at {
 freehold__region_at freehold__region_find(
     const freehold__region *region, uintptr_t address, size_t *place, size_t *bytes);
 
-/* The same for the hottest question: a live block begins there. */
-bool freehold__region_is_live(const freehold__region *region, uintptr_t address, size_t *place);
-
 /* A block for the user to find the others by; 0: none. One store: it is there or not, whoever is killed. */
 void freehold__region_set_root(freehold__region *region, size_t place);
 /* Its place; SIZE_MAX: the word is damaged. */
@@ -217,6 +247,25 @@ const char *freehold__region_check(const freehold__region *region, size_t *place
 static inline void *freehold__region_address(const freehold__region *region, size_t place)
 {
     return (void *)((uintptr_t)region + (place << region->shift));
+}
+
+/* The hottest question: a live block begins there. */
+static inline bool freehold__region_is_live(
+    const freehold__region *region, uintptr_t address, size_t *place)
+{
+    size_t offset = address - (uintptr_t)region; /* below the start it wraps, and is too large */
+    *place = offset >> region->shift;
+    if (offset != *place << region->shift || *place < region->first || *place >= region->end)
+        return false;
+    const freehold__region_tags *tags =
+        (const freehold__region_tags *)((uintptr_t)region + (uintptr_t)region->tags_at) +
+        *place / 64;
+    return (tags->begins & tags->live) >> (*place % 64) & 1;
+}
+
+static inline uint64_t freehold__region_live_blocks(const freehold__region *region)
+{
+    return region->allocations - region->frees;
 }
 
 /* Bytes for blocks, live and free. */

@@ -435,8 +435,8 @@ static const char *expected(size_t byte)
         {ENGINE(version), "the memory holds no region"},
         {ENGINE(max_bytes), "the region has the layout of another version"},
         {ENGINE(end), "the header of the region is damaged"}, {ENGINE(busy), NULL},
-        {ENGINE(root), ""}, {ENGINE(live_blocks), "the root of the region is damaged"},
-        {ENGINE(peak_granules), NULL}, {ENGINE(allocations), ""}, {ENGINE(reallocations), NULL},
+        {ENGINE(root), ""}, {ENGINE(live_granules), "the root of the region is damaged"},
+        {ENGINE(peak_granules), NULL}, {ENGINE(allocations), ""}, {ENGINE(pristine), NULL},
         {ENGINE(nonempty), ""}, {SIZE_MAX, NULL}};
     size_t i = 0;
     while (byte >= areas[i].end)
