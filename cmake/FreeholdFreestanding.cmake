@@ -19,6 +19,11 @@ target_include_directories(freehold_freestanding BEFORE PRIVATE ${PROJECT_SOURCE
 target_include_directories(freehold_freestanding INTERFACE ${PROJECT_SOURCE_DIR}/include)
 target_link_libraries(freehold_freestanding PRIVATE freehold_warnings freehold_library_flags)
 
+# The same as a program has it that needs little.
+freehold_test_library(freehold_freestanding_small ${freestanding_sources})
+target_compile_options(freehold_freestanding_small PRIVATE -Os -ffunction-sections -fdata-sections)
+target_compile_definitions(freehold_freestanding_small PRIVATE FREEHOLD_FREESTANDING=1 FREEHOLD_SMALL=1)
+
 # The same for tests that make threads into CPUs, with this build's sanitizer.
 freehold_test_library(freehold_freestanding_tested ${freestanding_sources})
 target_compile_definitions(freehold_freestanding_tested PRIVATE FREEHOLD_FREESTANDING=1)

@@ -29,13 +29,22 @@ static size_t alignment_of(size_t wanted)
     return alignment;
 }
 
+void freehold__allocator_begin_with(freehold_allocator *allocator,
+    const freehold_operations *operations, uint64_t magic, size_t alignment)
+{
+    *allocator = (freehold_allocator){.operations = operations,
+        .seal = freehold__seal(allocator, magic),
+        .alignment = alignment_of(alignment)};
+}
+
 void freehold_allocator_init(
     freehold_allocator *allocator, const freehold_operations *operations, size_t alignment)
 {
-    *allocator =
-        (freehold_allocator){.operations = operations, .alignment = alignment_of(alignment)};
-    if (operations != NULL && operations->allocate != NULL && operations->free != NULL)
-        allocator->seal = freehold__seal(allocator, operations->magic);
+    bool usable = operations != NULL && operations->allocate != NULL && operations->free != NULL;
+    freehold__allocator_begin_with(
+        allocator, operations, usable ? operations->magic : 0, alignment);
+    if (!usable)
+        allocator->seal = 0;
 }
 
 void freehold_allocator_deinit(freehold_allocator *allocator)

@@ -21,11 +21,29 @@ static inline uint64_t freehold__seal(const freehold_allocator *allocator, uint6
     return magic ^ (uintptr_t)allocator;
 }
 
+/* The base of an allocator of a type, with its table or without. */
+void freehold__allocator_begin_with(freehold_allocator *allocator,
+    const freehold_operations *operations, uint64_t magic, size_t alignment);
+
 static inline bool freehold__sealed(const freehold_allocator *allocator, uint64_t magic)
 {
     return freehold__likely(allocator != NULL) &&
            freehold__likely(allocator->seal == freehold__seal(allocator, magic));
 }
+
+/* Begins the base of a type that has no parent; without its table, which names every function, where a program is
+ * to have only those that it calls (FREEHOLD_SMALL). */
+__attribute__((always_inline)) static inline void freehold__allocator_begin(
+    freehold_allocator *allocator, const freehold_operations *operations, size_t alignment)
+{
+    if (FREEHOLD_SMALL)
+        freehold__allocator_begin_with(allocator, NULL, operations->magic, alignment);
+    else
+        freehold_allocator_init(allocator, operations, alignment);
+}
+
+/* What is wrong with what an init was given, for its check. */
+#define FREEHOLD__WRONG(text) (FREEHOLD_SMALL ? "what init was given cannot be used" : (text))
 
 /* Reports an allocator that is not an initialised one of the type `name`; does not return. */
 freehold__cold void freehold__allocator_wrong(

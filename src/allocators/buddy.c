@@ -812,7 +812,7 @@ void freehold_buddy_init(freehold_buddy *buddy, const freehold_buddy_options *op
     static const freehold_buddy_options none = {0};
     const freehold_buddy_options *o = options != NULL ? options : &none;
     memset(buddy->state, 0, sizeof buddy->state);
-    freehold_allocator_init(&buddy->base, &operations, o->page != 0 ? o->page : 4096);
+    freehold__allocator_begin(&buddy->base, &operations, o->page != 0 ? o->page : 4096);
     state *s = state_of(&buddy->base);
     s->frames.shift = freehold__highest_bit(buddy->base.alignment);
     s->physical = o->physical;

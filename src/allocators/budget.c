@@ -51,7 +51,8 @@ static bool find_aligned(
     return false;
 }
 
-static bool find(const state *s, size_t alignment, size_t offset, size_t floor, size_t *slot)
+FREEHOLD__OPERATION bool find(
+    const state *s, size_t alignment, size_t offset, size_t floor, size_t *slot)
 {
     if (freehold__unlikely(s->slots.free.members == 0))
         return false;
@@ -61,7 +62,7 @@ static bool find(const state *s, size_t alignment, size_t offset, size_t floor, 
     return true;
 }
 
-static void *take(state *s, size_t slot, size_t bytes)
+FREEHOLD__OPERATION void *take(state *s, size_t slot, size_t bytes)
 {
     freehold__bitmap_remove(&s->slots.free, slot);
     s->counts.allocations++;
@@ -71,7 +72,7 @@ static void *take(state *s, size_t slot, size_t bytes)
     return freehold__slots_address(&s->slots, slot);
 }
 
-static void *budget_allocate(
+FREEHOLD__OPERATION void *budget_allocate(
     freehold_allocator *self, size_t bytes, size_t alignment, size_t offset, bool zeroed)
 {
     state *s = state_of(self);
@@ -107,7 +108,7 @@ static size_t put(state *s, size_t slot)
     return s->slots.size;
 }
 
-static size_t budget_free(freehold_allocator *self, void *block)
+FREEHOLD__OPERATION size_t budget_free(freehold_allocator *self, void *block)
 {
     state *s = state_of(self);
     return put(s, slot_of(s, block, "freehold_free"));
@@ -225,17 +226,17 @@ static const char *judge(const freehold__slots *slots, size_t count, size_t byte
 {
     size_t needed = freehold__bitmap_words(count);
     if (slots->base == 0)
-        return "the budget has no buffer";
+        return FREEHOLD__WRONG("the budget has no buffer");
     if (slots->base % alignment != 0)
-        return "the buffer of the budget is not aligned";
+        return FREEHOLD__WRONG("the buffer of the budget is not aligned");
     if (bytes > UINTPTR_MAX - slots->base)
-        return "the buffer of the budget is larger than memory";
+        return FREEHOLD__WRONG("the buffer of the budget is larger than memory");
     if (words == NULL || (uintptr_t)words % _Alignof(uint64_t) != 0)
-        return "the budget has no words, or they are not aligned";
+        return FREEHOLD__WRONG("the budget has no words, or they are not aligned");
     if (needed == 0 || word_count < needed)
-        return "the budget has too few words for its slots";
+        return FREEHOLD__WRONG("the budget has too few words for its slots");
     if (freehold__overlap(slots->base, bytes, (uintptr_t)words, needed * sizeof *words))
-        return "the words of the budget lie in its buffer";
+        return FREEHOLD__WRONG("the words of the budget lie in its buffer");
     return NULL;
 }
 
@@ -243,14 +244,14 @@ void freehold_budget_init_aligned(freehold_budget *budget, void *buffer, size_t 
     size_t slot_bytes, uint64_t *words, size_t word_count, size_t alignment)
 {
     memset(budget->state, 0, sizeof budget->state);
-    freehold_allocator_init(&budget->base, &operations, alignment);
+    freehold__allocator_begin(&budget->base, &operations, alignment);
     state *s = state_of(&budget->base);
     freehold__slots slots = {.base = (uintptr_t)buffer};
     alignment = budget->base.alignment;
     if (slot_bytes == 0)
-        s->wrong = "the slots of the budget have 0 bytes";
+        s->wrong = FREEHOLD__WRONG("the slots of the budget have 0 bytes");
     else if (!freehold__round_up_checked(slot_bytes, alignment, &slots.size) || slots.size > bytes)
-        s->wrong = "the buffer of the budget is smaller than a slot";
+        s->wrong = FREEHOLD__WRONG("the buffer of the budget is smaller than a slot");
     else
         s->wrong = judge(&slots, bytes / slots.size, bytes, alignment, words, word_count);
     if (s->wrong != NULL)

@@ -404,7 +404,7 @@ void freehold_cpu_heap_init(
 {
     memset(heap->state, 0, sizeof heap->state);
     memset(lanes, 0, cpus->count * sizeof *lanes);
-    freehold_allocator_init(&heap->base, &operations, FREEHOLD_ALIGNMENT);
+    freehold__allocator_begin(&heap->base, &operations, FREEHOLD_ALIGNMENT);
     state *s = state_of(&heap->base);
     s->cpus = *cpus;
     s->lanes = lanes;

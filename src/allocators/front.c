@@ -52,13 +52,23 @@ void *freehold__front_refuse(freehold__front front, freehold_error error, const 
     return NULL;
 }
 
+/* What an operation has said, or that memory is out. */
+static freehold_error reason_of(const freehold_allocator *self)
+{
+    uint32_t said = get_error(self);
+    return (said & FREEHOLD__SAID) != 0 ? (freehold_error)(said & ~FREEHOLD__SAID)
+                                        : FREEHOLD_NO_MEMORY;
+}
+
+void *freehold__front_refuse_small(freehold_allocator *self)
+{
+    set_error(self, (uint32_t)reason_of(self));
+    return NULL;
+}
+
 static void *refuse(freehold__front front, const char *function)
 {
-    uint32_t said = get_error(front.self);
-    return freehold__front_refuse(front,
-        (said & FREEHOLD__SAID) != 0 ? (freehold_error)(said & ~FREEHOLD__SAID)
-                                     : FREEHOLD_NO_MEMORY,
-        function);
+    return freehold__front_refuse(front, reason_of(front.self), function);
 }
 
 /* What was said before a try that succeeded is no refusal. */

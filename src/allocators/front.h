@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "allocators/allocator.h"
+#include "base/config.h"
 
 /* An allocator that is checked to be one, with its table. */
 typedef struct freehold__front {
@@ -39,6 +40,8 @@ freehold__cold void *freehold__front_retry_remap(
     freehold__front front, void *block, size_t bytes, const char *function);
 freehold__cold void *freehold__front_refuse(
     freehold__front front, freehold_error error, const char *function);
+/* The same without a table, where there is no policy (FREEHOLD_SMALL). */
+freehold__cold void *freehold__front_refuse_small(freehold_allocator *self);
 /* The allocator that a block belongs to: the one of the front, or its fallback. */
 freehold__cold freehold_allocator *freehold__front_owner(
     freehold__front front, const void *pointer);
@@ -60,7 +63,7 @@ FREEHOLD__FRONT void freehold__front_changed(freehold__front front)
 FREEHOLD__FRONT freehold_allocator *freehold__front_elsewhere(
     freehold__front front, const void *pointer)
 {
-    const freehold_policy *policy = front.self->policy;
+    const freehold_policy *policy = FREEHOLD_SMALL ? NULL : front.self->policy;
     if (freehold__likely(policy == NULL) || policy->fallback == NULL)
         return NULL;
     freehold_allocator *owner = freehold__front_owner(front, pointer);
@@ -70,11 +73,13 @@ FREEHOLD__FRONT freehold_allocator *freehold__front_elsewhere(
 FREEHOLD__FRONT void *freehold__front_allocate(
     freehold__front front, freehold__request request, const char *function)
 {
-    freehold__front_changed(front);
     void *block = front.operations->allocate(
         front.self, request.bytes, request.alignment, request.offset, request.zeroed);
-    return freehold__likely(block != NULL) ? block
-                                           : freehold__front_retry(front, request, function);
+    freehold__front_changed(front);
+    if (freehold__likely(block != NULL))
+        return block;
+    return FREEHOLD_SMALL ? freehold__front_refuse_small(front.self)
+                          : freehold__front_retry(front, request, function);
 }
 
 FREEHOLD__FRONT freehold__request freehold__front_plain(
@@ -98,6 +103,13 @@ FREEHOLD__FRONT void *freehold__front_move(freehold__front front, void *block, s
     return moved;
 }
 
+FREEHOLD__FRONT void *freehold__front_refuse_remap(
+    freehold__front front, void *block, size_t bytes, const char *function)
+{
+    return FREEHOLD_SMALL ? freehold__front_refuse_small(front.self)
+                          : freehold__front_retry_remap(front, block, bytes, function);
+}
+
 /* One try at a remap, of a live block to bytes > 0. */
 FREEHOLD__FRONT void *freehold__front_remap_once(freehold__front front, void *block, size_t bytes)
 {
@@ -111,8 +123,15 @@ FREEHOLD__FRONT void *freehold__front_remap_block(
     void *moved = freehold__front_remap_once(front, block, bytes);
     return freehold__likely(moved != NULL)
                ? moved
-               : freehold__front_retry_remap(front, block, bytes, function);
+               : freehold__front_refuse_remap(front, block, bytes, function);
 }
+
+/* An operation that is a few instructions: in a small program there is only the function that is called. */
+#if FREEHOLD_SMALL
+#define FREEHOLD__OPERATION FREEHOLD__FRONT
+#else
+#define FREEHOLD__OPERATION static
+#endif
 
 /* ---- the functions --------------------------------------------------------------------------- */
 
@@ -137,8 +156,12 @@ FREEHOLD__FRONT void *freehold__front_alloc_aligned(
 {
     if (bytes == 0)
         return NULL;
-    if (!freehold__aligned_request(front.self->alignment, &alignment, &offset))
-        return freehold__front_refuse(front, FREEHOLD_INVALID, "freehold_alloc_aligned");
+    if (!freehold__aligned_request(front.self->alignment, &alignment, &offset)) {
+        if (!FREEHOLD_SMALL)
+            return freehold__front_refuse(front, FREEHOLD_INVALID, "freehold_alloc_aligned");
+        freehold__allocator_says(front.self, FREEHOLD_INVALID);
+        return freehold__front_refuse_small(front.self);
+    }
     return freehold__front_allocate(
         front, (freehold__request){bytes, alignment, offset, false}, "freehold_alloc_aligned");
 }
@@ -242,7 +265,7 @@ FREEHOLD__FRONT void *freehold__front_realloc(freehold__front front, void *block
         result = front.operations->realloc(front.self, block, bytes);
         return freehold__likely(result != NULL)
                    ? result
-                   : freehold__front_retry_remap(front, block, bytes, "freehold_realloc");
+                   : freehold__front_refuse_remap(front, block, bytes, "freehold_realloc");
     }
     if (front.operations->resize != NULL && front.operations->resize(front.self, block, bytes))
         return block;
@@ -253,7 +276,7 @@ FREEHOLD__FRONT void *freehold__front_base(freehold__front front, const void *po
 {
     void *base =
         front.operations->base != NULL ? front.operations->base(front.self, pointer) : NULL;
-    const freehold_policy *policy = front.self->policy;
+    const freehold_policy *policy = FREEHOLD_SMALL ? NULL : front.self->policy;
     if (freehold__unlikely(base == NULL && policy != NULL && policy->fallback != NULL))
         base = freehold_base(policy->fallback, pointer);
     return base;

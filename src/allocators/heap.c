@@ -417,7 +417,7 @@ FREEHOLD__DEFINE(heap)
 void freehold_heap_init_aligned(freehold_heap *heap, size_t alignment)
 {
     memset(heap->state, 0, sizeof heap->state);
-    freehold_allocator_init(&heap->base, &operations, alignment);
+    freehold__allocator_begin(&heap->base, &operations, alignment);
     state *s = state_of(&heap->base);
     freehold__shifted_init(&s->shifted, rests, s);
 }

@@ -339,7 +339,7 @@ void freehold_page_init_aligned(freehold_page *page, size_t alignment)
 {
     size_t least = freehold__port_page_size();
     memset(page->state, 0, sizeof page->state);
-    freehold_allocator_init(&page->base, &operations, alignment > least ? alignment : least);
+    freehold__allocator_begin(&page->base, &operations, alignment > least ? alignment : least);
     state_of(&page->base)->large.exact = true;
 }
 

@@ -179,10 +179,9 @@ static freehold__cold void inherit(const state *s, const char *function)
 
 static inline void enter(const state *s, const char *function)
 {
-    bool locks = freehold__unlikely(s->hooks != NULL) && s->hooks->lock != NULL;
-    if (locks && s->region == NULL)
-        return; /* there is nothing to lock, nor to repair */
-    if (locks && !call_user_lock(s->hooks))
+    if (freehold__likely(s->hooks == NULL) || s->hooks->lock == NULL || s->region == NULL)
+        return; /* where there is no region there is nothing to lock, nor to repair */
+    if (!call_user_lock(s->hooks))
         inherit(s, function);
 }
 
@@ -592,7 +591,7 @@ static const freehold_region_options no_options;
 static state *begin(freehold_region *region, size_t granule, const freehold_region_options *options)
 {
     memset(region->state, 0, sizeof region->state);
-    freehold_allocator_init(&region->base, &operations, granule);
+    freehold__allocator_begin(&region->base, &operations, granule);
     state *s = state_of(&region->base);
     s->hooks = options->hooks;
     s->grow_bytes = options->grow_bytes;

@@ -234,7 +234,7 @@ size_t freehold_slab_slot_size(freehold_slab *slab)
 void freehold_slab_init_aligned(freehold_slab *slab, size_t slot_bytes, size_t alignment)
 {
     memset(slab->state, 0, sizeof slab->state);
-    freehold_allocator_init(&slab->base, &operations, alignment);
+    freehold__allocator_begin(&slab->base, &operations, alignment);
     state *s = state_of(&slab->base);
     s->slot = slot_of(slot_bytes, slab->base.alignment);
     s->class = class_of(s->slot);

@@ -3,6 +3,13 @@
 
 #include "base/fatal.h"
 
+#if FREEHOLD_SMALL
+freehold__at freehold__slots_at(const freehold__slots *slots, uintptr_t address, size_t *slot)
+{
+    return freehold__slots_look_at(slots, address, slot);
+}
+#endif
+
 /* ---- counts and resizing --------------------------------------------------------------------- */
 
 freehold_statistics freehold__slots_stats(const freehold__slots_counts *counts)

@@ -34,6 +34,26 @@ static inline uint64_t freehold__lowest_bit(uint64_t v)
 #endif
 }
 
+/* 1 << n % 64. (Where words have 32 bits, without the shift of two that most machines do not have.) */
+static inline uint64_t freehold__bit(uint64_t n)
+{
+#if UINTPTR_MAX == UINT32_MAX
+    uint32_t bit = UINT32_C(1) << (n % 32);
+    return (n & 32) != 0 ? (uint64_t)bit << 32 : bit;
+#else
+    return UINT64_C(1) << (n % 64);
+#endif
+}
+
+static inline bool freehold__has_bit(uint64_t word, uint64_t n)
+{
+#if UINTPTR_MAX == UINT32_MAX
+    return ((uint32_t)((n & 32) != 0 ? word >> 32 : word) >> (n % 32) & 1) != 0;
+#else
+    return (word >> (n % 64) & 1) != 0;
+#endif
+}
+
 /* The word with bit n % 64 set. (One instruction on x86-64, where compilers mask n first, in two
  * more.) */
 static inline uint64_t freehold__with_bit(uint64_t word, uint64_t n)
@@ -42,7 +62,7 @@ static inline uint64_t freehold__with_bit(uint64_t word, uint64_t n)
     __asm__("btsq %1, %0" : "+r"(word) : "r"(n) : "cc");
     return word;
 #else
-    return word | UINT64_C(1) << (n % 64);
+    return word | freehold__bit(n);
 #endif
 }
 
@@ -53,7 +73,7 @@ static inline uint64_t freehold__without_bit(uint64_t word, uint64_t n)
     __asm__("btrq %1, %0" : "+r"(word) : "r"(n) : "cc");
     return word;
 #else
-    return word & ~(UINT64_C(1) << (n % 64));
+    return word & ~freehold__bit(n);
 #endif
 }
 

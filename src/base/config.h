@@ -9,6 +9,9 @@
  *                         at the multiple of its length below the first section. The page map has a
  *                         byte for each section that the window has room for.
  * FREEHOLD_PAGE_BYTES     the page: in this the port is asked for memory.
+ * FREEHOLD_SMALL          1: the typed functions alone, and reports without a text, so that a program has of an
+ *                         allocator what it calls and no more. A call by way of `base` is a misuse: nothing
+ *                         has a parent, there is no current allocator, and no policy.
  */
 #ifndef FREEHOLD_BASE_CONFIG_H
 #define FREEHOLD_BASE_CONFIG_H
@@ -18,6 +21,12 @@
 #ifndef FREEHOLD_FREESTANDING
 #define FREEHOLD_FREESTANDING 0
 #endif
+
+#ifndef FREEHOLD_SMALL
+#define FREEHOLD_SMALL 0
+#endif
+_Static_assert(
+    !FREEHOLD_SMALL || FREEHOLD_FREESTANDING, "FREEHOLD_SMALL is for FREEHOLD_FREESTANDING");
 
 #if FREEHOLD_FREESTANDING
 
@@ -50,7 +59,7 @@ _Static_assert((FREEHOLD_PAGE_BYTES & (FREEHOLD_PAGE_BYTES - 1)) == 0 && FREEHOL
 #else
 #define FREEHOLD_SECTION_SHIFT 22 /* every heap has its own: 32 MiB are hard to come by in 4 GiB */
 #endif
-#define FREEHOLD__GUARD_BYTES  (64 * 1024) /* a multiple of every page size */
+#define FREEHOLD__GUARD_BYTES (64 * 1024) /* a multiple of every page size */
 #if UINTPTR_MAX == UINT32_MAX
 #define FREEHOLD_ADDRESS_BITS 32
 #elif defined(__x86_64__)

@@ -2,6 +2,7 @@
 #include "base/fatal.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 static _Atomic(freehold_fatal_handler) handler;
 static _Atomic(freehold_frame_namer) namer;
@@ -28,6 +29,35 @@ bool freehold__named_frame(const void *frame, char *text, size_t room)
     freehold_frame_namer chosen = atomic_load(&namer);
     return chosen != NULL && chosen(frame, text, room);
 }
+
+static void report(
+    freehold_misuse kind, const char *function, const void *pointer, const char *message)
+{
+    freehold_report report = {
+        .kind = kind, .function = function, .pointer = pointer, .message = message};
+    void (*before)(void) = FREEHOLD_SMALL ? NULL : atomic_load(&before_report);
+    if (before != NULL)
+        before();
+    freehold_fatal_handler chosen = atomic_load(&handler);
+    if (chosen != NULL)
+        chosen(&report);
+    freehold__fatal_default(&report);
+}
+
+#if FREEHOLD_SMALL
+
+void freehold__report_short(freehold_misuse kind, const char *function, const void *pointer)
+{
+    char line[48], *to = line;
+    for (const char *from = function; *from != '\0' && to < line + 36; from++)
+        *to++ = *from;
+    memcpy(to, ": misuse 00", 12);
+    to[9] = (char)(to[9] + kind / 10);
+    to[10] = (char)(to[10] + kind % 10);
+    report(kind, function, pointer, line);
+}
+
+#else
 
 void freehold__text_add(freehold__text *text, const char *string)
 {
@@ -74,16 +104,10 @@ freehold__text freehold__report_begin(const char *function, const void *pointer)
 void freehold__report_end(
     freehold__text *text, freehold_misuse kind, const char *function, const void *pointer)
 {
-    freehold_report report = {
-        .kind = kind, .function = function, .pointer = pointer, .message = text->bytes};
-    void (*before)(void) = atomic_load(&before_report);
-    if (before != NULL)
-        before();
-    freehold_fatal_handler chosen = atomic_load(&handler);
-    if (chosen != NULL)
-        chosen(&report);
-    freehold__fatal_default(&report);
+    report(kind, function, pointer, text->bytes);
 }
+
+#endif
 
 void freehold__broken(const char *what)
 {

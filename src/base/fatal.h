@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/config.h"
 #include "freehold/fatal.h"
 
 /* A line under construction. What does not fit is cut off; the text is always terminated. */
@@ -21,6 +22,8 @@ typedef struct freehold__text {
     size_t length;
 } freehold__text;
 
+#if !FREEHOLD_SMALL
+
 void freehold__text_add(freehold__text *text, const char *string);
 void freehold__text_decimal(freehold__text *text, uint64_t value);
 void freehold__text_hex(freehold__text *text, uint64_t value);
@@ -28,6 +31,44 @@ void freehold__text_hex(freehold__text *text, uint64_t value);
 freehold__text freehold__report_begin(const char *function, const void *pointer);
 void freehold__report_end(
     freehold__text *text, freehold_misuse kind, const char *function, const void *pointer);
+
+#else
+
+/* "freehold_free: misuse 0": the function and the kind. There is no text: the compiler drops all that goes
+ * into one, and the constants with it. */
+void freehold__report_short(freehold_misuse kind, const char *function, const void *pointer);
+
+static inline void freehold__text_add(freehold__text *text, const char *string)
+{
+    (void)text, (void)string;
+}
+
+static inline void freehold__text_decimal(freehold__text *text, uint64_t value)
+{
+    (void)text, (void)value;
+}
+
+static inline void freehold__text_hex(freehold__text *text, uint64_t value)
+{
+    (void)text, (void)value;
+}
+
+static inline freehold__text freehold__report_begin(const char *function, const void *pointer)
+{
+    freehold__text text;
+    (void)function, (void)pointer;
+    text.length = 0;
+    return text;
+}
+
+static inline void freehold__report_end(
+    freehold__text *text, freehold_misuse kind, const char *function, const void *pointer)
+{
+    (void)text;
+    freehold__report_short(kind, function, pointer);
+}
+
+#endif
 
 /* "work (app.c:12)" by the namer of the program, or false (freehold_set_frame_namer). */
 bool freehold__named_frame(const void *frame, char *text, size_t room);

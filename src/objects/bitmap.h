@@ -37,7 +37,8 @@ const char *freehold__bitmap_check(const freehold__bitmap *set);
 /* How many bits, or words, a level has. */
 static inline size_t freehold__bitmap_level_bits(size_t bits, unsigned level)
 {
-    return (size_t)(((uint64_t)bits - 1) >> (6 * level)) + 1;
+    unsigned shift = 6 * level;
+    return (shift < 8 * sizeof bits ? (bits - 1) >> shift : 0) + 1;
 }
 
 static inline size_t freehold__bitmap_level_words(size_t bits, unsigned level)
@@ -48,13 +49,21 @@ static inline size_t freehold__bitmap_level_words(size_t bits, unsigned level)
 static inline bool freehold__bitmap_has(const freehold__bitmap *set, size_t i)
 {
     freehold__assert(i < set->bits);
-    return (set->leaf[i / 64] >> (i % 64) & 1) != 0;
+    return freehold__has_bit(set->leaf[i / 64], i);
 }
+
+/* FREEHOLD_SMALL: a number that is no member becomes one, or the other way round. Both of the functions that
+ * follow are this one then. */
+void freehold__bitmap_turn(freehold__bitmap *set, size_t i);
 
 /* i is no member. A word that had members already is known to the levels above. */
 static inline void freehold__bitmap_add(freehold__bitmap *set, size_t i)
 {
     freehold__assert(!freehold__bitmap_has(set, i));
+    if (FREEHOLD_SMALL) {
+        freehold__bitmap_turn(set, i);
+        return;
+    }
     uint64_t *words = set->leaf;
     set->members++;
     for (unsigned level = 0;; level++) {
@@ -71,11 +80,16 @@ static inline void freehold__bitmap_add(freehold__bitmap *set, size_t i)
 static inline void freehold__bitmap_remove(freehold__bitmap *set, size_t i)
 {
     freehold__assert(freehold__bitmap_has(set, i));
+    if (FREEHOLD_SMALL) {
+        freehold__bitmap_turn(set, i);
+        return;
+    }
     uint64_t *words = set->leaf;
     set->members--;
     for (unsigned level = 0;; level++) {
-        words[i / 64] &= ~(UINT64_C(1) << (i % 64));
-        if (words[i / 64] != 0 || level == set->levels)
+        uint64_t rest = freehold__without_bit(words[i / 64], i);
+        words[i / 64] = rest;
+        if (rest != 0 || level == set->levels)
             return;
         i /= 64;
         words -= freehold__bitmap_level_words(set->bits, level + 1);
