@@ -109,11 +109,21 @@ void freehold__report_end(
 
 #endif
 
-void freehold__broken(const char *what)
+static void report_without_call(freehold_misuse kind, const char *name, const char *what)
 {
     freehold__text text;
     text.length = 0;
-    freehold__text_add(&text, "freehold: corrupt: ");
+    freehold__text_add(&text, name);
     freehold__text_add(&text, what);
-    freehold__report_end(&text, FREEHOLD_CORRUPT, "", NULL);
+    freehold__report_end(&text, kind, "", NULL);
+}
+
+void freehold__broken(const char *what)
+{
+    report_without_call(FREEHOLD_CORRUPT, "freehold: corrupt: ", what);
+}
+
+void freehold__unsafe_call(const char *from)
+{
+    report_without_call(FREEHOLD_UNSAFE_CALL, "freehold: unsafe call: ", from);
 }

@@ -76,6 +76,9 @@ bool freehold__named_frame(const void *frame, char *text, size_t room);
 /* Freehold's own state is wrong: a defect of ours, or memory overwritten from outside. */
 void freehold__broken(const char *what);
 
+/* A thread, or a CPU, would wait for a lock that it holds itself, for ever. */
+void freehold__unsafe_call(const char *from);
+
 /* Is called before the handler is, by the thread that reports: it drops the locks that are not to be
  * held then. There is one in the process. */
 void freehold__before_report(void (*function)(void));

@@ -283,22 +283,13 @@ static uint32_t *futex_of(freehold__lock *lock)
     return (uint32_t *)(void *)&lock->word + (big_endian ? sizeof lock->word / 4 - 1 : 0);
 }
 
-/* A signal handler that wants what the thread it has interrupted holds would wait for ever. */
-static freehold__cold void waits_for_itself(void)
-{
-    freehold__text text;
-    text.length = 0;
-    freehold__text_add(
-        &text, "freehold: unsafe call: from a signal handler that has interrupted the allocator");
-    freehold__report_end(&text, FREEHOLD_UNSAFE_CALL, "", NULL);
-}
-
+/* A signal handler that wants what the thread it has interrupted holds would wait for ever: that is reported. */
 void freehold__port_lock_wait(freehold__lock *lock)
 {
     if (freehold__lock_is_kept(lock))
         return;
     if (freehold__lock_is_mine(lock))
-        waits_for_itself();
+        freehold__unsafe_call("from a signal handler that has interrupted the allocator");
     for (int i = 0; i < SPINS; i++) {
         pause_briefly();
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&

@@ -11,6 +11,7 @@
 #include "base/corrupt.h"
 #include "base/fatal.h"
 #include "port/port.h"
+#include "port/unshared.h"
 
 /* ---- memory ------------------------------------------------------------------------------------ */
 
@@ -134,19 +135,10 @@ void freehold__port_pause(unsigned times)
     freehold_hook_pause(times);
 }
 
-static freehold__cold void waits_for_itself(void)
-{
-    freehold__text text;
-    text.length = 0;
-    freehold__text_add(
-        &text, "freehold: unsafe call: from what has interrupted the allocator on this CPU");
-    freehold__report_end(&text, FREEHOLD_UNSAFE_CALL, "", NULL);
-}
-
 void freehold__port_lock_wait(freehold__lock *lock)
 {
     if (freehold__lock_is_mine(lock))
-        waits_for_itself();
+        freehold__unsafe_call("from what has interrupted the allocator on this CPU");
     for (unsigned times = 0;; times++) {
         freehold_hook_pause(times);
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
@@ -170,63 +162,6 @@ void freehold__port_heavy_fence(void)
 }
 
 void freehold__port_start(void) {}
-
-/* ---- what processes share: there are none, and no files ---------------------------------------- */
-
-uint32_t freehold__port_shared_lock_kind(void)
-{
-    return 0;
-}
-
-bool freehold__port_shared_lock_init(freehold__shared_lock *lock)
-{
-    (void)lock;
-    return false;
-}
-
-freehold__shared_taken freehold__port_shared_lock_take(freehold__shared_lock *lock)
-{
-    (void)lock;
-    return FREEHOLD__SHARED_BROKEN;
-}
-
-void freehold__port_shared_lock_drop(freehold__shared_lock *lock)
-{
-    (void)lock;
-}
-
-const char *freehold__port_file_open(
-    freehold__shared_file *file, const char *name, bool in_memory, size_t bytes)
-{
-    (void)file;
-    (void)name;
-    (void)in_memory;
-    (void)bytes;
-    return "the host has no files";
-}
-
-void freehold__port_file_admit(freehold__shared_file *file)
-{
-    (void)file;
-}
-
-void freehold__port_file_close(freehold__shared_file *file)
-{
-    (void)file;
-}
-
-bool freehold__port_file_sync(const freehold__shared_file *file)
-{
-    (void)file;
-    return false;
-}
-
-bool freehold__port_file_remove(const char *name, bool in_memory)
-{
-    (void)name;
-    (void)in_memory;
-    return false;
-}
 
 /* ---- the rest ---------------------------------------------------------------------------------- */
 

@@ -23,7 +23,9 @@
 #include <string.h>
 #include <windows.h>
 
+#include "base/corrupt.h"
 #include "base/fatal.h"
+#include "port/unshared.h" /* shared regions are not there yet */
 
 size_t freehold__port_page_size(void)
 {
@@ -184,6 +186,14 @@ bool freehold__port_protect(void *base, size_t bytes, freehold__protection prote
     return each_region(base, bytes, allow, access[protection]);
 }
 
+/* Windows gives large pages to those alone who map them as such. */
+void freehold__port_huge(void *base, size_t bytes, freehold__huge huge)
+{
+    (void)base;
+    (void)bytes;
+    (void)huge;
+}
+
 /* ---- clock, text, process -------------------------------------------------------------------- */
 
 uint32_t freehold__port_milliseconds(void)
@@ -260,6 +270,12 @@ void **freehold__port_thread_held(void)
     return &held;
 }
 
+freehold_corruption *freehold__thread_corruption(void)
+{
+    static _Thread_local freehold_corruption corruption;
+    return &corruption;
+}
+
 void freehold__port_sleep(uint32_t milliseconds)
 {
     Sleep(milliseconds);
@@ -275,14 +291,17 @@ void freehold__port_pause(unsigned times)
         Sleep(times < 2 * SPINS ? 0 : 1);
 }
 
+/* As on Linux, an exception handler that wants what its thread holds is told so. */
 void freehold__port_lock_wait(freehold__lock *lock)
 {
+    if (freehold__lock_is_kept(lock))
+        return;
     if (freehold__lock_is_mine(lock))
-        freehold__broken("a thread waits for a lock that it holds");
+        freehold__unsafe_call("from a signal handler that has interrupted the allocator");
     for (int i = 0; i < SPINS; i++) {
         YieldProcessor();
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
-            freehold__lock_try(lock))
+            freehold__lock_claim(lock))
             return;
     }
     DWORD saved = GetLastError();
@@ -339,9 +358,35 @@ __attribute__((noinline)) unsigned freehold__port_backtrace(
     return count;
 }
 
+static const char *last_part(const char *path)
+{
+    const char *last = path;
+    for (; *path != '\0'; path++)
+        if (*path == '\\' || *path == '/')
+            last = path + 1;
+    return last;
+}
+
+bool freehold__port_file_of(const void *address, char *name, size_t room, uintptr_t *offset)
+{
+    HMODULE module = NULL;
+    char path[MAX_PATH];
+    DWORD saved = GetLastError();
+    bool found = GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS |
+                                        GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
+                     address, &module) != 0;
+    DWORD length = found ? GetModuleFileNameA(module, path, sizeof path) : 0;
+    SetLastError(saved);
+    if (length == 0 || length >= sizeof path || strlen(last_part(path)) >= room)
+        return false;
+    strcpy(name, last_part(path));
+    *offset = (uintptr_t)address - (uintptr_t)module;
+    return true;
+}
+
 _Noreturn void freehold__fatal_default(const freehold_report *report)
 {
-    char line[360];
+    char line[sizeof(freehold__text) + 1];
     size_t length = strlen(report->message);
     if (length > sizeof line - 1)
         length = sizeof line - 1;
