@@ -5,11 +5,9 @@
 #include "agree.h"
 
 #include <dlfcn.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <unwind.h>
 
+#include "../traps.h"
 #include "allocators/debug.h"
 #include "port/fault.h"
 #include "port/port.h"
@@ -402,7 +400,7 @@ static bool no_name(const void *frame, char *text, size_t room)
 /* "family.debug+0x1136", in the function: with the file's own addresses, and of the call. */
 static void assert_offset_in(const char *at, void *function)
 {
-    Dl_info info, found;
+    Dl_info info = {.dli_fname = NULL}, found;
     assert_true(dladdr(function, &info) != 0);
     const char *name = strrchr(info.dli_fname, '/');
     name = name != NULL ? name + 1 : info.dli_fname;
@@ -517,39 +515,6 @@ static void leaks_are_told_at_the_end(void **unused)
 }
 
 /* ---- pages ----------------------------------------------------------------------------------- */
-
-static char *expected;
-
-static void on_fault(int signal, siginfo_t *info, void *context)
-{
-    (void)signal;
-    (void)context;
-    uintptr_t at = (uintptr_t)expected;
-#if defined(__s390x__)
-    at &= ~(uintptr_t)4095; /* the processor tells no more than the page */
-#endif
-    _exit((uintptr_t)info->si_addr == at ? 42 : 43);
-}
-
-/* Whether reading, or writing, at the address is a fault there. */
-static bool traps(char *at, bool writes)
-{
-    int status;
-    pid_t child = fork();
-    if (child == 0) {
-        struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
-        sigaction(SIGSEGV, &action, NULL);
-        expected = at;
-        if (writes)
-            *(volatile char *)at = 1;
-        else
-            (void)*(volatile char *)at;
-        _exit(0);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status) == 42;
-}
 
 /* F26: what is beyond the end, or before the start, is a fault; so is a freed block. */
 static void pages_trap(void **unused)

@@ -136,8 +136,8 @@ static void misuse_is_exact(void **unused)
 }
 
 #define REFUSED(pool, why, name, call)                                                             \
-    FATAL(FREEHOLD_WRONG_TYPE, call, name "(0x%lx): wrong type: %s",                               \
-        (unsigned long)(uintptr_t)(pool), why)
+    FATAL(FREEHOLD_WRONG_TYPE, call, name "(0x%llx): wrong type: %s",                              \
+        (unsigned long long)(uintptr_t)(pool), why)
 
 static void refuses_every_call(freehold_index_pool *pool, const char *why)
 {

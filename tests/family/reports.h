@@ -29,33 +29,11 @@ static void catch_report(const freehold_report *report)
     longjmp(report_back, 1);
 }
 
-#if defined(_WIN32)
-/* The CRT writes pointers with 16 digits and no 0x: as everywhere else. */
-static int print_posix(char *text, size_t size, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(text, size, format, arguments);
-    va_end(arguments);
-    for (char *at = text; (at = strstr(at, "00000000")) != NULL; at++) {
-        size_t digits = strspn(at, "0123456789abcdef"), zeros = strspn(at, "0");
-        if (digits != 16 || (at != text && at[-1] == 'x'))
-            continue;
-        zeros -= zeros == 16;
-        memmove(at + 2, at + zeros, strlen(at + zeros) + 1);
-        memcpy(at, "0x", 2);
-    }
-    return length;
-}
-#else
-#define print_posix snprintf
-#endif
-
 /* The statement is reported as `what`, and with this text: the arguments are for its format. */
 #define FATAL(what, statement, ...)                                                                \
     do {                                                                                           \
         char wanted_[400];                                                                         \
-        print_posix(wanted_, sizeof wanted_, "freehold: " __VA_ARGS__);                            \
+        snprintf(wanted_, sizeof wanted_, "freehold: " __VA_ARGS__);                               \
         strcpy(report_text, "nothing was reported");                                               \
         freehold_fatal_handler before_ = freehold_set_fatal_handler(catch_report);                 \
         if (setjmp(report_back) == 0) {                                                            \
@@ -74,7 +52,7 @@ static int print_posix(char *text, size_t size, const char *format, ...)
         void *p_ = (block);                                                                        \
         freehold_allocator *base_ = &(a)->base;                                                    \
         freehold_statistics was_ = freehold_stats(a);                                              \
-        print_posix(details_, sizeof details_, __VA_ARGS__);                                       \
+        snprintf(details_, sizeof details_, __VA_ARGS__);                                          \
         ASSERT_WRONG_BY("freehold_free", what, p_, freehold_free(a, p_));                          \
         ASSERT_WRONG_BY("freehold_free", what, p_, freehold_free(base_, p_));                      \
         ASSERT_WRONG_BY("freehold_free_sized", what, p_, freehold_free_sized(a, p_, 9));           \

@@ -259,8 +259,8 @@ static void leaks_are_ranked(void **unused)
     assert_string_equal(lines.line[0], "trace: 3020 bytes in 4 blocks live, from 5 sites");
     char wanted[200];
     snprintf(wanted, sizeof wanted,
-        "  2000 bytes in 1 block live, 2000 bytes in 1 block ever: at 0x%lx",
-        (unsigned long)(uintptr_t)site_of(typed_place, NULL).frame[0]);
+        "  2000 bytes in 1 block live, 2000 bytes in 1 block ever: at 0x%llx",
+        (unsigned long long)(uintptr_t)site_of(typed_place, NULL).frame[0]);
     assert_string_equal(lines.line[1], wanted);
     assert_string_equal(
         lines.line[2], "  1000 bytes in 1 block live, 1000 bytes in 1 block ever: large");

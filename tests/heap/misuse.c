@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if !defined(_WIN32)
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #include <cmocka.h>
 
@@ -78,9 +80,9 @@ static const char *slot_text(const char *before, const void *pointer, const char
 {
     static char line[300];
     const freehold__slab *slab = freehold__page_map_find((uintptr_t)pointer);
-    snprintf(line, sizeof line, "%sslot %u of %u, size %u, slab %#lx%s", before,
+    snprintf(line, sizeof line, "%sslot %u of %u, size %u, slab %p%s", before,
         (unsigned)freehold__slab_place(slab, (uintptr_t)pointer).slot, slab->slots, slab->size,
-        (unsigned long)slab->base, after);
+        (void *)slab->base, after);
     return line;
 }
 
@@ -198,8 +200,8 @@ static bool no_visit(void *context, void *block, size_t bytes)
         REFUSED(a, details, "freehold_trim", freehold_trim(a));                                    \
     } while (0)
 #define REFUSED(a, details, name, call)                                                            \
-    FATAL(FREEHOLD_WRONG_TYPE, call, name "(0x%lx): wrong type: %s",                               \
-        (unsigned long)(uintptr_t)(a), details)
+    FATAL(FREEHOLD_WRONG_TYPE, call, name "(0x%llx): wrong type: %s",                              \
+        (unsigned long long)(uintptr_t)(a), details)
 
 static char local;
 
@@ -300,6 +302,7 @@ static void another_type_is_no_heap(void **unused)
 
 /* ---- without a handler ----------------------------------------------------------------------- */
 
+#if !defined(_WIN32) /* there windows.fatal looks */
 static void a_process_ends_with_the_line(void **unused)
 {
     (void)unused;
@@ -324,8 +327,12 @@ static void a_process_ends_with_the_line(void **unused)
     close(fd[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    char *of_qemu = strstr(found, "qemu: uncaught target signal 6 "); /* which says so as well */
+    if (of_qemu != NULL)
+        *of_qemu = '\0';
     assert_string_equal(found, wanted);
 }
+#endif
 
 int main(void)
 {
@@ -338,7 +345,9 @@ int main(void)
         TEST(what_is_not_initialised_is_refused),
         TEST(nothing_works_after_deinit),
         TEST(another_type_is_no_heap),
+#if !defined(_WIN32)
         TEST(a_process_ends_with_the_line),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,10 @@
 #include "unit.h"
 
 #include <pthread.h>
+#if !defined(_WIN32)
 #include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 #include "freehold/fatal.h"
 #include "port/port.h"
@@ -57,6 +60,7 @@ static void one_thread_at_a_time(void **state)
     }
 }
 
+#if !defined(_WIN32)
 static void a_forked_child_holds_what_its_thread_held(void **state)
 {
     UNUSED_STATE(state);
@@ -72,6 +76,7 @@ static void a_forked_child_holds_what_its_thread_held(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
 }
+#endif
 
 static jmp_buf back;
 static freehold_misuse reported;
@@ -134,7 +139,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_thread_at_a_time),
+#if !defined(_WIN32)
         cmocka_unit_test(a_forked_child_holds_what_its_thread_held),
+#endif
         cmocka_unit_test(a_kept_lock_is_open_to_its_holder_alone),
         cmocka_unit_test(who_waits_for_itself_is_told),
     };

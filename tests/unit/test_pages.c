@@ -7,9 +7,9 @@
 #define _GNU_SOURCE 1
 #include "unit.h"
 
-#include <signal.h>
 #include <sys/mman.h>
 
+#include "../traps.h"
 #include "pages/page_map.h"
 #include "pages/pages.h"
 
@@ -61,27 +61,6 @@ static size_t resident(uintptr_t base, size_t bytes)
     for (size_t i = 0; i < bytes / page; i++)
         count += map[i] & 1;
     return count * page;
-}
-
-static sigjmp_buf trapped;
-
-static void on_trap(int signal)
-{
-    (void)signal;
-    siglongjmp(trapped, 1);
-}
-
-static bool traps(const volatile char *at)
-{
-    struct sigaction action = {.sa_handler = on_trap, .sa_flags = SA_NODEFER}, before[2];
-    sigaction(SIGSEGV, &action, &before[0]);
-    sigaction(SIGBUS, &action, &before[1]);
-    bool trap = sigsetjmp(trapped, 1) != 0;
-    if (!trap)
-        (void)*at;
-    sigaction(SIGSEGV, &before[0], NULL);
-    sigaction(SIGBUS, &before[1], NULL);
-    return trap;
 }
 
 /* ---- the page map ---------------------------------------------------------------------------- */
@@ -170,14 +149,14 @@ static void a_sections_state_is_between_guards(void **state)
 {
     UNUSED_STATE(state);
     freehold__span span = take(1);
-    const char *base = (const char *)freehold__round_down(span.base, FREEHOLD__SECTION);
-    assert_true(traps(base));
-    assert_true(traps(base + FREEHOLD__GUARD - 1));
-    assert_false(traps(base + FREEHOLD__GUARD));
-    assert_false(traps(base + FREEHOLD__USER_OFFSET - FREEHOLD__GUARD - 1));
-    assert_true(traps(base + FREEHOLD__USER_OFFSET - FREEHOLD__GUARD));
-    assert_true(traps(base + FREEHOLD__USER_OFFSET - 1));
-    assert_false(traps(base + FREEHOLD__USER_OFFSET));
+    char *base = (char *)freehold__round_down(span.base, FREEHOLD__SECTION);
+    assert_true(traps(base, false));
+    assert_true(traps(base + FREEHOLD__GUARD - 1, false));
+    assert_false(traps(base + FREEHOLD__GUARD, false));
+    assert_false(traps(base + FREEHOLD__USER_OFFSET - FREEHOLD__GUARD - 1, false));
+    assert_true(traps(base + FREEHOLD__USER_OFFSET - FREEHOLD__GUARD, false));
+    assert_true(traps(base + FREEHOLD__USER_OFFSET - 1, false));
+    assert_false(traps(base + FREEHOLD__USER_OFFSET, false));
 }
 
 static void the_last_descriptor_fits(void **state)
@@ -433,11 +412,11 @@ static void meta_memory_is_zero_apart_and_guarded(void **state)
     char *whole = freehold__meta_alloc(&meta, most);
     assert_non_null(whole);
     memset(whole, 1, most);
-    assert_true(traps(whole + most)); /* the guard is right behind */
-    assert_true(traps((char *)freehold__round_down((uintptr_t)whole, 65536) - 1));
+    assert_true(traps(whole + most, false)); /* the guard is right behind */
+    assert_true(traps((char *)freehold__round_down((uintptr_t)whole, 65536) - 1, false));
     freehold__meta_release(&meta);
     assert_null(meta.chunks);
-    assert_true(traps(whole));
+    assert_true(traps(whole, false));
 }
 
 int main(void)

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "freehold/freehold.h"
 #include "pages/page_map.h"
 #include "pages/pages.h"
 #include "port/port.h"
@@ -187,6 +188,22 @@ static void pages_at_random(void **unused)
     assert_false(freehold__page_map_has(section));
 }
 
+/* F46: it says so, and has nothing. */
+static void processes_share_no_region_yet(void **unused)
+{
+    (void)unused;
+    static _Alignas(16) unsigned char memory[65536];
+    freehold_shared_region shared;
+    freehold_shared_region_options options = {.bytes = sizeof memory};
+    assert_string_equal(freehold_shared_region_create(&shared, memory, sizeof memory, NULL),
+        "the system has no lock that processes can share");
+    assert_null(freehold_alloc(&shared.region, 10));
+    assert_string_equal(freehold_shared_region_open(&shared, "region", &options),
+        "the host has no files that processes can share");
+    assert_null(freehold_alloc(&shared.region, 10));
+    assert_false(freehold_shared_region_remove("region", false));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +213,7 @@ int main(void)
         cmocka_unit_test(a_remap_keeps_contents),
         cmocka_unit_test(a_lock_excludes_and_wakes),
         cmocka_unit_test(pages_at_random),
+        cmocka_unit_test(processes_share_no_region_yet),
     };
     return cmocka_run_group_tests_name("windows", tests, NULL, NULL);
 }
