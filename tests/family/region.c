@@ -77,7 +77,7 @@ static void assert_refused(
 {
     freehold_region other;
     unsigned char before[2048], *block = at;
-    bool ours = block >= memory && block < memory + ROOM;
+    const volatile bool ours = block >= memory && block < memory + ROOM; /* longjmp */
     if (ours)
         memcpy(before, block, sizeof before);
     const char *why = freehold_region_init_with(&other, at, bytes, options);
