@@ -122,6 +122,27 @@ static bool count(void *context, void *block, size_t bytes)
         CHECK(freehold_check(a) == NULL && freehold_validate(a) == NULL);                          \
     } while (0)
 
+/* Blocks enough for three levels of the bitmap: taken in order, freed in another, and the lowest first. */
+static void use_many(void)
+{
+    enum { MANY = 5000 };
+    static uint64_t words[FREEHOLD_BITMAP_WORDS(MANY)];
+    static _Alignas(16) char buffer[MANY * 16];
+    static freehold_budget budget;
+    freehold_budget_init(&budget, buffer, sizeof buffer, 16, words, FREEHOLD_BITMAP_WORDS(MANY));
+    CHECK(freehold_check(&budget) == NULL);
+    for (size_t i = 0; i < MANY; i++)
+        CHECK(freehold_alloc(&budget, 16) == buffer + 16 * i);
+    CHECK(freehold_alloc(&budget, 16) == NULL && freehold_check(&budget) == NULL);
+    for (size_t i = 1; i <= MANY; i++) {
+        freehold_free(&budget, buffer + 16 * (i * 1009 % MANY));
+        CHECK(i % 100 != 0 || freehold_check(&budget) == NULL);
+    }
+    CHECK(freehold_alloc(&budget, 16) == buffer);
+    CHECK(freehold_alloc_aligned(&budget, 16, 256, 0) != NULL);
+    CHECK(freehold_check(&budget) == NULL && freehold_stats(&budget).live_bytes == 32);
+}
+
 int main(void)
 {
     static uint64_t words[FREEHOLD_BITMAP_WORDS(64)];
@@ -139,6 +160,8 @@ int main(void)
     freehold_budget_init(&budget, buffer + 1, 100, 48, words, FREEHOLD_BITMAP_WORDS(64));
     CHECK(freehold_alloc(&budget, 1) == NULL && freehold_last_error(&budget) == FREEHOLD_INVALID);
     CHECK(strcmp(freehold_check(&budget), "what init was given cannot be used") == 0);
+
+    use_many();
 
     static freehold_region region, no_region;
     CHECK(freehold_region_init(&region, block, sizeof block) == NULL);
