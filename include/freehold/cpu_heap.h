@@ -42,8 +42,8 @@
 extern "C" {
 #endif
 
-#define FREEHOLD__CPU_HEAP_WORDS 96 /* opaque; with room to grow */
-#define FREEHOLD__CPU_LANE_WORDS 8  /* a line of the cache; opaque */
+#define FREEHOLD__CPU_HEAP_WORDS 112 /* opaque; with room to grow */
+#define FREEHOLD__CPU_LANE_WORDS 8   /* a line of the cache; opaque */
 
 struct freehold_cpu_heap {
     freehold_allocator base;

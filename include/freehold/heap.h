@@ -33,7 +33,7 @@
 extern "C" {
 #endif
 
-#define FREEHOLD__HEAP_WORDS 96 /* opaque; with room to grow */
+#define FREEHOLD__HEAP_WORDS 112 /* opaque; with room to grow */
 
 struct freehold_heap {
     freehold_allocator base;

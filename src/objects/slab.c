@@ -94,6 +94,20 @@ freehold__slab_word *freehold__slab_lift(freehold__slab *slab, unsigned opened, 
     return first;
 }
 
+unsigned freehold__slab_unlift(freehold__slab *slab)
+{
+    unsigned count = 0;
+    for (unsigned w = 0; w < freehold__slab_words(slab); w++) {
+        freehold__slab_word *word = &slab->word[w];
+        uint64_t bits = freehold__word_lifted(word);
+        freehold__word_set_freed(word, freehold__word_freed(word) | bits);
+        freehold__word_set_lifted(word, 0);
+        count += freehold__count_bits(bits);
+    }
+    slab->countdown -= (int32_t)count;
+    return count;
+}
+
 unsigned freehold__slab_count_freed(const freehold__slab *slab)
 {
     unsigned count = 0;

@@ -273,6 +273,13 @@ static inline bool freehold__slab_word_is_free(const freehold__slab *slab, unsig
 /* The same for the whole slab, `slots` of which there were while it could not go. */
 bool freehold__slab_is_free(const freehold__slab *slab, unsigned slots);
 
+/*
+ * What is lifted of a slab of which nothing is in use goes back to freed; the number. The one move against the
+ * order above: whoever frees a slot twice at that moment may not see it, and leaves a bit in remote, by which it is
+ * found afterwards. Where no thread can pop.
+ */
+unsigned freehold__slab_unlift(freehold__slab *slab);
+
 /* Chains the words that have lifted bits anew, and returns the first: after a fork, like recount.
  * */
 freehold__slab_word *freehold__slab_rechain(freehold__slab *slab);

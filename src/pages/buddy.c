@@ -218,6 +218,20 @@ bool freehold__buddy_add(freehold__buddy *buddy, freehold__section *section)
     return true;
 }
 
+bool freehold__buddy_remove(freehold__buddy *buddy, freehold__section *section)
+{
+    unsigned at;
+    for (at = FREEHOLD__USER_GRANULE; at < section->end; at *= 2) {
+        const freehold__granule *part = &section->granule[at];
+        if (part->state != FREEHOLD__GRANULE_FREE || 1u << part->order != at)
+            return false;
+    }
+    for (at = FREEHOLD__USER_GRANULE; at < section->end; at *= 2)
+        remove_block(buddy, &section->granule[at]);
+    section->end = FREEHOLD__USER_GRANULE;
+    return true;
+}
+
 /*
  * The shortest block that is long enough; one that is resident, though it may be longer, before one that
  * is not. NULL when there is none.

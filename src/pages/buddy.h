@@ -37,6 +37,9 @@ typedef struct freehold__buddy {
  */
 bool freehold__buddy_add(freehold__buddy *buddy, freehold__section *section);
 
+/* Takes all of a section out again, as it was before the first part was added; false when not all of it is free. */
+bool freehold__buddy_remove(freehold__buddy *buddy, freehold__section *section);
+
 /* Takes `granules` (1 to 2^11) that start at a multiple of the next power of two; NULL when there
  * are none. */
 freehold__granule *freehold__buddy_take(freehold__buddy *buddy, unsigned granules);

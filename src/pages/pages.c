@@ -8,16 +8,46 @@
 /* Granules in use from which on a heap gets huge pages: about what one section holds. */
 #define HUGE_FROM (((size_t)30 << 20) >> FREEHOLD__GRANULE_SHIFT)
 
+#define USER_GRANULES (FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE)
+
 /* ---- spans ----------------------------------------------------------------------------------- */
+
+static freehold__section *pop(_Atomic(freehold__section *) *list)
+{
+    freehold__section *section = *list;
+    if (section != NULL)
+        *list = section->next;
+    return section;
+}
+
+static void push(_Atomic(freehold__section *) *list, freehold__section *section)
+{
+    section->next = *list;
+    *list = section;
+}
+
+/* One that was about to leave comes back, as it is. */
+static freehold__section *call_back(freehold__pages *pages)
+{
+    freehold__section *section = pop(&pages->waiting);
+    if (section == NULL)
+        section = pop(&pages->leaving);
+    if (section != NULL)
+        (void)freehold__page_map_add(freehold__section_base(section)); /* it was there before */
+    return section;
+}
 
 static bool add_section(freehold__pages *pages)
 {
-    freehold__section *section = freehold__section_map(pages);
+    freehold__section *section = call_back(pages);
+    if (section == NULL)
+        section = freehold__section_map(pages);
     if (section == NULL)
         return false;
+    pages->empty++;
     section->next = pages->sections;
     pages->sections = section;
-    pages->mapped += FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE;
+    pages->mapped += USER_GRANULES;
     return true;
 }
 
@@ -106,12 +136,12 @@ static bool may_add(freehold__pages *pages, unsigned granules)
                freehold__quota_has_room(pages->quota, granules * FREEHOLD__GRANULE));
 }
 
-/* A block of the buddies, from new memory if need be. Its dirty granules are charged already; NULL
+/* A block of the buddies, from new memory if need be, and that may be. Its dirty granules are charged already; NULL
  * when there is none, or no room for the others. */
-static freehold__granule *take_block(freehold__pages *pages, unsigned granules)
+static freehold__granule *take_block(freehold__pages *pages, unsigned granules, bool may_map)
 {
     freehold__granule *first = freehold__buddy_take(&pages->buddy, granules);
-    while (first == NULL && may_add(pages, granules) && add_memory(pages))
+    while (first == NULL && may_map && may_add(pages, granules) && add_memory(pages))
         first = freehold__buddy_take(&pages->buddy, granules);
     if (first == NULL || freehold__likely(pages->quota == NULL))
         return first;
@@ -124,11 +154,11 @@ static freehold__granule *take_block(freehold__pages *pages, unsigned granules)
     return NULL;
 }
 
-freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules)
+static freehold__span take_span(freehold__pages *pages, unsigned granules, bool may_map)
 {
     freehold__span span = {0, NULL, false};
     freehold__lock_take(&pages->lock);
-    freehold__granule *first = take_block(pages, granules);
+    freehold__granule *first = take_block(pages, granules, may_map);
     if (first != NULL) {
         freehold__section *section = freehold__granule_section(first);
         unsigned number = freehold__granule_number(first);
@@ -137,6 +167,8 @@ freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules)
         span.zeroed = freehold__dirty_count(section, number, granules) == 0;
         freehold__dirty_mark(section, number, granules, false);
         map_set(section, number, granules, first->descriptor);
+        pages->empty -= section->used == 0;
+        section->used += granules;
         count_used(pages, granules, 0);
         pages->span_allocations++;
     }
@@ -144,7 +176,114 @@ freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules)
     return span;
 }
 
+freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules)
+{
+    return take_span(pages, granules, true);
+}
+
+freehold__span freehold__pages_take_free(freehold__pages *pages, unsigned granules)
+{
+    return take_span(pages, granules, false);
+}
+
 static void purge_free(freehold__pages *pages, uint32_t now, size_t *slice);
+
+/* ---- empty sections -------------------------------------------------------------------------- */
+
+/* Empty sections that stay, so that one does not come and go with a single span: an eighth of all. */
+#define SPARE_SHARE 8
+
+static size_t spare_sections(const freehold__pages *pages)
+{
+    size_t share = pages->mapped / USER_GRANULES / SPARE_SHARE;
+    return share > 1 ? share : 1;
+}
+
+/* The section that *link leads to leaves the instance; false: a part of it is just being looked at. */
+static bool detach(freehold__pages *pages, freehold__section **link)
+{
+    freehold__section *section = *link;
+    if (!freehold__buddy_remove(&pages->buddy, section))
+        return false;
+    *link = section->next;
+    section->huge = FREEHOLD__SECTION_SMALL; /* as when it was mapped */
+    pages->empty--;
+    pages->mapped -= USER_GRANULES;
+    freehold__page_map_remove(freehold__section_base(section));
+    push(&pages->waiting, section);
+    return true;
+}
+
+/* Empty sections leave, while the instance has more than so many and may give back so many granules. */
+static void shed(freehold__pages *pages, size_t spare, size_t *most)
+{
+    for (freehold__section **link = &pages->sections; *link != NULL;) {
+        if (pages->empty <= spare || *most < USER_GRANULES)
+            return;
+        if ((*link)->used == 0 && detach(pages, link))
+            *most -= USER_GRANULES;
+        else
+            link = &(*link)->next;
+    }
+}
+
+/* A span was given back. */
+static void count_given(freehold__pages *pages, freehold__section *section, size_t granules)
+{
+    section->used -= (uint32_t)granules;
+    pages->given += granules;
+    if (section->used != 0)
+        return;
+    pages->empty++;
+    if (pages->sheds)
+        shed(pages, spare_sections(pages), &pages->given);
+}
+
+void freehold__pages_shed(freehold__pages *pages)
+{
+    size_t all = SIZE_MAX;
+    if (!pages->sheds)
+        return;
+    freehold__lock_take(&pages->lock);
+    shed(pages, 0, &all);
+    freehold__lock_drop(&pages->lock);
+}
+
+bool freehold__pages_begin_leaving(freehold__pages *pages)
+{
+    freehold__lock_take(&pages->lock);
+    freehold__section *section;
+    while ((section = pop(&pages->waiting)) != NULL)
+        push(&pages->leaving, section);
+    bool any = pages->leaving != NULL;
+    freehold__lock_drop(&pages->lock);
+    return any;
+}
+
+static void look_at_all(
+    freehold__section *section, void (*look)(void *context, const void *descriptor), void *context)
+{
+    for (unsigned unit = FREEHOLD__FIRST_DESCRIPTOR; unit < section->next_descriptor;
+         unit += FREEHOLD__DESCRIPTOR / FREEHOLD__DESCRIPTOR_UNIT)
+        look(context, freehold__section_descriptor(section, unit));
+}
+
+void freehold__pages_unmap_leaving(
+    freehold__pages *pages, void (*look)(void *context, const void *descriptor), void *context)
+{
+    for (;;) {
+        freehold__lock_take(&pages->lock);
+        freehold__section *section = pop(&pages->leaving);
+        freehold__lock_drop(&pages->lock);
+        if (section == NULL)
+            return;
+        look_at_all(section, look, context);
+        pages->purged_bytes += USER_GRANULES * FREEHOLD__GRANULE;
+        freehold__port_unmap((void *)freehold__section_base(section), FREEHOLD__SECTION);
+    }
+}
+
+/* ---- spans go back --------------------------------------------------------------------------- */
 
 void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty)
 {
@@ -159,6 +298,7 @@ void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty)
     count_used(pages, 0, granules);
     if (!dirty)
         uncharge(pages, granules);
+    count_given(pages, section, granules);
     freehold__lock_drop(&pages->lock);
     if (freehold__unlikely(pages->retain == FREEHOLD__RETAIN_IMMEDIATE))
         purge_free(pages, now, NULL);
@@ -368,7 +508,7 @@ void freehold__pages_walk(freehold__pages *pages,
  * is followed. */
 static const char *check_sections(const freehold__pages *pages)
 {
-    size_t granules = 0, added = 0;
+    size_t granules = 0, added = 0, used = 0, empty = 0;
     for (freehold__section *s = pages->sections; s != NULL; s = s->next) {
         if (!freehold__page_map_has((uintptr_t)s) || freehold__section_at((uintptr_t)s) != s)
             return freehold__corrupt("pages: a section is not in the page map", s);
@@ -378,16 +518,25 @@ static const char *check_sections(const freehold__pages *pages)
             if (s->no_span[i] != 0)
                 return freehold_corrupted("page map: what stands for no span is not all zero",
                     &s->no_span[i], 0, s->no_span[i]);
-        granules += FREEHOLD__SECTION_GRANULES - FREEHOLD__USER_GRANULE;
+        granules += USER_GRANULES;
         added += s->end - FREEHOLD__USER_GRANULE;
+        used += s->used;
+        empty += s->used == 0;
         if (granules > pages->mapped)
             break;
     }
     if (granules != pages->mapped)
         return freehold_corrupted(
             "pages: the count of mapped granules is wrong", pages, granules, pages->mapped);
-    return freehold__corrupt_unless("pages: used and free granules do not add up", pages, added,
-        pages->used + pages->buddy.free);
+    const char *wrong = freehold__corrupt_unless("pages: used and free granules do not add up",
+        pages, added, pages->used + pages->buddy.free);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(
+            "pages: the used granules of the sections do not add up", pages, pages->used, used);
+    if (wrong == NULL)
+        wrong = freehold__corrupt_unless(
+            "pages: the number of empty sections is wrong", pages, empty, pages->empty);
+    return wrong;
 }
 
 const char *freehold__pages_check(freehold__pages *pages)
@@ -410,12 +559,12 @@ const char *freehold__pages_check(freehold__pages *pages)
 void freehold__pages_release(freehold__pages *pages)
 {
     freehold__large_release(&pages->large);
-    freehold__section *section = pages->sections;
-    pages->sections = NULL;
-    while (section != NULL) {
-        freehold__section *next = section->next;
+    freehold__section *section;
+    while ((section = pop(&pages->waiting)) != NULL || (section = pop(&pages->leaving)) != NULL ||
+           (section = pages->sections) != NULL) {
+        if (section == pages->sections)
+            pages->sections = section->next;
         freehold__section_unmap(section);
-        section = next;
     }
     freehold__meta_release(&pages->meta);
 }

@@ -32,6 +32,14 @@ typedef struct freehold__pages {
     freehold__quota *quota;            /* NULL: none; the same as that of the large blocks */
     _Atomic size_t used, mapped, peak; /* granules; written under the lock */
     size_t resting;                    /* granules of `used` that are not charged to the quota */
+    size_t empty;                      /* sections without a span */
+    /* Constant: empty sections go back to the port before the instance ends (freehold__pages_shed). The
+     * next one may when as much was given back since the last as it has. */
+    bool sheds;
+    size_t given; /* granules */
+    /* Those that are about to: nobody finds them any more, but a free may still be on its way out of one. They
+     * wait for their turn, and leave together. Written under the lock. */
+    _Atomic(freehold__section *) waiting, leaving;
     _Atomic uint64_t purged_bytes, span_allocations;
     freehold__large large;
 } freehold__pages;
@@ -47,6 +55,9 @@ typedef struct freehold__span {
  * out. */
 freehold__span freehold__pages_take(freehold__pages *pages, unsigned granules);
 
+/* The same from the sections that there are. */
+freehold__span freehold__pages_take_free(freehold__pages *pages, unsigned granules);
+
 /*
  * Gives a span back. Nobody may find its descriptor through an address of the span any more.
  * `dirty` is false when none of its pages was touched since it was taken zeroed.
@@ -56,6 +67,25 @@ void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty);
 /* Purges what the policy no longer keeps, as much as the slice has room for; everything free when it is
  * NULL. Cheap when there is nothing to do. */
 void freehold__pages_retain(freehold__pages *pages, uint32_t now, size_t *slice);
+
+/*
+ * Takes out all sections that have no span in use, for the port. (Beyond an eighth of all, and at least one, that
+ * happens by itself; and no more are mapped anew for it than was given back in spans.) They are kept while somebody may hold a stale pointer to a descriptor in one, and
+ * come into use again if memory is needed. unmap_leaving gives back those that leave, when it is known that all who
+ * were at work when they became so have gone; begin_leaving makes others such, and says whether there are any; look
+ * sees every descriptor before.
+ */
+void freehold__pages_shed(freehold__pages *pages);
+bool freehold__pages_begin_leaving(freehold__pages *pages);
+void freehold__pages_unmap_leaving(
+    freehold__pages *pages, void (*look)(void *context, const void *descriptor), void *context);
+
+/* Whether any section leaves, or waits for that. */
+static inline bool freehold__pages_shedding(const freehold__pages *pages)
+{
+    return atomic_load_explicit(&pages->waiting, memory_order_relaxed) != NULL ||
+           atomic_load_explicit(&pages->leaving, memory_order_relaxed) != NULL;
+}
 
 /* Which pages spans and large blocks get from now on (port/port.h), those of the sections that there
  * are included. */

@@ -12,9 +12,9 @@
  * starts with a guard.) Freestanding there are no guards, and a section may be smaller
  * (base/config.h): the state is always its first sixteenth.
  *
- * A section stays mapped until its page instance is destroyed, and the first descriptor of a
- * granule stays a descriptor: a thread that holds a stale pointer to one may still read it and set
- * a flag in it.
+ * A section stays mapped until its page instance is destroyed, or says that it leaves
+ * (freehold__pages_shed), and the first descriptor of a granule stays a descriptor: a thread that holds
+ * a stale pointer to one may still read it and set a flag in it.
  */
 #ifndef FREEHOLD_PAGES_SECTION_H
 #define FREEHOLD_PAGES_SECTION_H
@@ -75,6 +75,7 @@ typedef struct freehold__section {
     struct freehold__section *next;
     uint32_t next_descriptor; /* units */
     uint32_t end;             /* first granule not yet in the buddies */
+    uint32_t used;            /* granules in spans */
     /* freehold__section_pages. Written under the page lock; only a purge, without it, goes from
      * ADAPTIVE to SPLIT. */
     _Atomic uint32_t huge; /* a word: not every processor exchanges a byte */
