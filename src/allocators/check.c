@@ -15,9 +15,9 @@
 typedef struct tally {
     freehold__heap *heap;
     const char *wrong;
-    size_t slabs, bytes, pending;                          /* in the page map */
-    size_t in_state[5];                                    /* by freehold__slab_state */
-    size_t counted, held, notices, active, partial, empty; /* by the lanes */
+    size_t slabs, bytes, pending;                                    /* in the page map */
+    size_t in_state[5];                                              /* by freehold__slab_state */
+    size_t counted, granules, held, notices, active, partial, empty; /* by the lanes */
     size_t resting, resting_bytes;
 } tally;
 
@@ -152,7 +152,9 @@ static const char *check_bin(
     t->active += bin->active != NULL;
     t->partial += partial;
     t->empty += empty;
-    *empty_bytes += empty * freehold__heap_class(t->heap, bin->index)->granules * FREEHOLD__GRANULE;
+    for (const freehold__slab *s = bin->empty; s != NULL && wrong == NULL; s = s->next)
+        *empty_bytes += freehold__slab_bytes(s);
+    t->granules += bin->granules;
     return wrong;
 }
 
@@ -263,6 +265,7 @@ static const char *check_sums(const tally *t)
     } sums[] = {
         {slabs, t->slabs, t->counted},
         {slabs, t->bytes, t->held},
+        {slabs, t->bytes, t->granules * FREEHOLD__GRANULE},
         {resting, t->resting_bytes, t->heap->pages.resting * FREEHOLD__GRANULE},
         {"heap: a slab with a notice is in no inbox", t->pending, t->notices},
         {states, t->in_state[FREEHOLD__SLAB_ACTIVE], t->active},

@@ -32,8 +32,10 @@ void freehold__past_lane_make(void)
  */
 #define MANY_SLOTS  32
 #define EMPTIES_FEW 4
-#define EMPTY_FLOOR ((size_t)1024 * 1024)
 #define EMPTY_SHARE 16
+
+/* Where slabs are short (base/config.h), a bin holds at least so many of the length of the next one. */
+#define SLAB_SHARE 24
 
 /* Slow paths between two looks at the clock. */
 #define TEND_EVERY 32
@@ -197,6 +199,8 @@ static void unlink_slab(freehold__lane *lane, freehold__bin *bin, freehold__slab
 static void count_slab(freehold__lane *lane, freehold__bin *bin, const freehold__slab *slab, int n)
 {
     bin->slabs += (uint32_t)n;
+    bin->granules +=
+        (uint32_t)n * (uint32_t)(freehold__slab_bytes(slab) >> FREEHOLD__GRANULE_SHIFT);
     lane->held_bytes += (size_t)n * freehold__slab_bytes(slab);
 }
 
@@ -217,12 +221,25 @@ static bool release_slab(freehold__lane *lane, freehold__bin *bin, freehold__sla
     return true;
 }
 
-/* A span becomes a slab of the bin's class. */
-static freehold__slab *make_slab(freehold__lane *lane, freehold__bin *bin, freehold__span span)
+/* The class, in slabs of no more than so many granules. */
+static freehold__size_class in_granules(const freehold__size_class *class, size_t granules)
 {
-    const freehold__size_class *class = freehold__heap_class(lane->heap, bin->index);
+    freehold__size_class result = *class;
+    if (granules < class->granules) {
+        result.granules = (uint16_t)granules;
+        result.slots = (uint16_t)((granules << FREEHOLD__GRANULE_SHIFT) / class->size);
+    }
+    return result;
+}
+
+/* A span of so many granules, at least, becomes a slab of the bin's class. */
+static freehold__slab *make_slab(
+    freehold__lane *lane, freehold__bin *bin, freehold__span span, size_t granules)
+{
+    freehold__size_class class =
+        in_granules(freehold__heap_class(lane->heap, bin->index), granules);
     freehold__slab *slab = span.descriptor;
-    freehold__slab_init(slab, span.base, class, bin->index, span.zeroed);
+    freehold__slab_init(slab, span.base, &class, bin->index, span.zeroed);
     slab->state = FREEHOLD__SLAB_FULL;
     /* A store, not an exchange: it wipes a stale freer's PENDING, for which there is no notice.
      * Then look: a bit of a double free that raced with the release is either seen here or brings a
@@ -236,21 +253,89 @@ static freehold__slab *make_slab(freehold__lane *lane, freehold__bin *bin, freeh
     return slab;
 }
 
+/* Of a span of so many granules, in 1024ths. */
+static size_t left_behind(const freehold__size_class *class, size_t granules)
+{
+    uint32_t bytes = (uint32_t)(granules << FREEHOLD__GRANULE_SHIFT);
+    return bytes % class->size / 8 / (uint32_t)granules; /* a granule has 8 * 1024 bytes */
+}
+
+/*
+ * How long the bin's next slab is to be. Short ones are at most a 24th of what the bin holds, or the shortest behind
+ * whose last slot no more than a sixteenth is left (of the first ones a quarter); of those, that with the least. So
+ * little is free in a bin's last slab while others ask in vain: a machine of 32 MiB and four CPUs has room for one slab
+ * of the usual length of each class and CPU.
+ */
+static size_t wanted_granules(const freehold__lane *lane, const freehold__bin *bin)
+{
+    const freehold__size_class *class = freehold__heap_class(lane->heap, bin->index);
+    size_t most = class->granules < FREEHOLD__BLOCK_MAX ? class->granules : FREEHOLD__BLOCK_MAX;
+    size_t best = most, least = 1024;
+    bool first = bin->granules < 4;
+    if (!FREEHOLD__SHORT_SLABS)
+        return best;
+    for (size_t n = freehold__in_granules(class->size); n <= most; n++) {
+        if (n * SLAB_SHARE > bin->granules && least * (first ? 4 : 16) <= 1024)
+            break;
+        size_t left = left_behind(class, n);
+        if (left <= least) {
+            least = left;
+            best = n;
+        }
+    }
+    return best;
+}
+
+/* A span of so many granules, or down to a quarter, that needs no other section and wastes little; *granules is how many. */
+static freehold__span span_that_is_there(
+    freehold__lane *lane, const freehold__size_class *class, size_t *granules)
+{
+    freehold__span span = {0, NULL, false};
+    size_t least = freehold__in_granules(class->size), quarter = *granules / 4;
+    for (size_t n = *granules; span.base == 0 && n >= least && n >= quarter && n != 0; n--)
+        if (n == *granules || left_behind(class, n) * 16 <= 1024) {
+            span = freehold__pages_take_free(&lane->heap->pages, (unsigned)n);
+            *granules = span.base != 0 ? n : *granules;
+        }
+    return span;
+}
+
+/* Where slabs are short, so that sections are used up, one by one; to the last slot, when there are no more. */
+static freehold__span short_span(
+    freehold__lane *lane, const freehold__size_class *class, size_t *granules)
+{
+    size_t least = freehold__in_granules(class->size);
+    freehold__span span = span_that_is_there(lane, class, granules);
+    if (span.base == 0)
+        span = freehold__pages_take(&lane->heap->pages, (unsigned)*granules);
+    while (span.base == 0 && *granules > least) {
+        *granules = *granules / 2 > least ? *granules / 2 : least;
+        span = freehold__pages_take(&lane->heap->pages, (unsigned)*granules);
+    }
+    return span;
+}
+
 static freehold__slab *new_slab(freehold__lane *lane, freehold__bin *bin)
 {
-    size_t granules = freehold__heap_class(lane->heap, bin->index)->granules;
-    freehold__span span = freehold__pages_take(&lane->heap->pages, (unsigned)granules);
-    return span.base != 0 ? make_slab(lane, bin, span) : NULL;
+    const freehold__size_class *class = freehold__heap_class(lane->heap, bin->index);
+    size_t granules = wanted_granules(lane, bin);
+    freehold__span span = FREEHOLD__SHORT_SLABS
+                              ? short_span(lane, class, &granules)
+                              : freehold__pages_take(&lane->heap->pages, (unsigned)granules);
+    return span.base != 0 ? make_slab(lane, bin, span, granules) : NULL;
 }
 
 /* The class whose empty slab serves the bin best: its span is as long, or up to a quarter longer. */
 static freehold__bin *with_empty(freehold__lane *lane, const freehold__bin *bin)
 {
-    size_t wanted = freehold__size_classes[bin->index].granules, best = wanted + wanted / 4 + 1;
+    size_t wanted = wanted_granules(lane, bin), best = wanted + wanted / 4 + 1;
     freehold__bin *found = NULL;
     for (unsigned i = 0; i < FREEHOLD__CLASSES; i++) {
+        const freehold__slab *empty = lane->bin[i].empty;
         size_t granules = freehold__size_classes[i].granules;
-        if (lane->bin[i].empty != NULL && granules >= wanted && granules < best) {
+        if (FREEHOLD__SHORT_SLABS && empty != NULL)
+            granules = freehold__in_granules(freehold__slab_bytes(empty));
+        if (empty != NULL && granules >= wanted && granules < best) {
             best = granules;
             found = &lane->bin[i];
         }
@@ -280,7 +365,8 @@ static freehold__slab *convert_empty(freehold__lane *lane, freehold__bin *bin)
         &slab->owner, &mine, 0, memory_order_seq_cst, memory_order_relaxed);
     if (left) {
         count_slab(lane, other, slab, -1);
-        make_slab(lane, bin, (freehold__span){slab->base, slab, false});
+        size_t granules = freehold__in_granules(freehold__slab_bytes(slab));
+        make_slab(lane, bin, (freehold__span){slab->base, slab, false}, granules);
     }
     freehold__lock_drop(&lane->heap->pages.lock);
     if (!left)
@@ -292,7 +378,7 @@ static freehold__slab *convert_empty(freehold__lane *lane, freehold__bin *bin)
  * refill that lifts two of sixteen costs more than they are worth. */
 static unsigned rejoin_at(const freehold__bin *bin, const freehold__slab *slab)
 {
-    bool small = bin->slabs * freehold__slab_bytes(slab) < SMALL_CLASS;
+    bool small = bin->granules < SMALL_CLASS >> FREEHOLD__GRANULE_SHIFT;
     unsigned free = slab->slots / (small ? 2 : slab->slots <= MANY_SLOTS ? 4 : 8);
     return free > 0 ? free : 1;
 }
@@ -305,8 +391,8 @@ static bool keeps_empty(
     if (slab->slots >= MANY_SLOTS)
         return bin->empties < EMPTIES_FEW;
     size_t bound = lane->held_bytes / EMPTY_SHARE;
-    if (bound < EMPTY_FLOOR)
-        bound = EMPTY_FLOOR;
+    if (bound < FREEHOLD__EMPTY_FLOOR)
+        bound = FREEHOLD__EMPTY_FLOOR;
     return lane->empty_bytes + freehold__slab_bytes(slab) <= bound;
 }
 
@@ -655,6 +741,20 @@ void *freehold__lane_refill(freehold__lane *lane, unsigned index)
     freehold__bin *bin = &lane->bin[index];
     void *slot = refill_and_pop(lane, bin);
     return freehold__likely(slot != NULL) ? slot : refill_again(lane, bin);
+}
+
+void *freehold__lane_spare(freehold__lane *lane, unsigned index)
+{
+    freehold__bin *bin = &lane->bin[index];
+    void *slot = freehold__bin_pop(bin);
+    if (slot != NULL)
+        return slot;
+    freehold__lane_enter(lane);
+    if (bin->active != NULL)
+        collect_noticed(lane, bin->active);
+    bool filled = relift_half(lane, bin) || refill_own(lane, bin);
+    freehold__lane_leave(lane);
+    return filled ? freehold__bin_pop(bin) : NULL;
 }
 
 void freehold__lane_event(freehold__lane *lane, freehold__slab *slab)

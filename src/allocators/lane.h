@@ -33,7 +33,7 @@ typedef struct freehold__bin {
     freehold__slab *active;
     freehold__slab *first, *last;   /* queue of partial slabs, first in first out */
     freehold__slab *empty;          /* stack of empty slabs */
-    uint32_t slabs;                 /* of the class in this lane, in whichever state */
+    uint32_t slabs, granules;       /* of the class in this lane, in whichever state */
     uint16_t empties, idle_empties; /* now; the fewest since retention last looked */
     uint8_t index;
 } freehold__bin;
@@ -252,6 +252,9 @@ static inline bool freehold__bin_known_zero(const freehold__bin *bin, const void
 
 /* Refills the bin of a class and takes a slot; NULL when memory is out. */
 void *freehold__lane_refill(freehold__lane *lane, unsigned index);
+
+/* A slot of the class from what the lane has of it; NULL: it would need another slab. */
+void *freehold__lane_spare(freehold__lane *lane, unsigned index);
 
 /* A free has reached the slab's trigger. */
 void freehold__lane_event(freehold__lane *lane, freehold__slab *slab);

@@ -44,6 +44,9 @@ _Static_assert(
 #define FREEHOLD_PAGE_BYTES 4096
 #endif
 #define FREEHOLD__GUARD_BYTES 0 /* nothing makes memory inaccessible */
+/* What a slab has is gone for all others, touched or not: slabs are short while their class holds little. */
+#define FREEHOLD__SHORT_SLABS 1
+#define FREEHOLD__EMPTY_FLOOR ((size_t)64 * 1024) /* bytes of empty slabs that a lane may keep */
 
 _Static_assert(FREEHOLD_SECTION_SHIFT >= 17 && FREEHOLD_SECTION_SHIFT <= 25,
     "FREEHOLD_SECTION_SHIFT must be 17 to 25");
@@ -60,6 +63,8 @@ _Static_assert((FREEHOLD_PAGE_BYTES & (FREEHOLD_PAGE_BYTES - 1)) == 0 && FREEHOL
 #define FREEHOLD_SECTION_SHIFT 22 /* every heap has its own: 32 MiB are hard to come by in 4 GiB */
 #endif
 #define FREEHOLD__GUARD_BYTES (64 * 1024) /* a multiple of every page size */
+#define FREEHOLD__SHORT_SLABS 0           /* what nobody has touched costs nothing */
+#define FREEHOLD__EMPTY_FLOOR ((size_t)1024 * 1024)
 #if UINTPTR_MAX == UINT32_MAX
 #define FREEHOLD_ADDRESS_BITS 32
 #elif defined(__x86_64__)

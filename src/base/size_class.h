@@ -22,9 +22,10 @@
 #define FREEHOLD__DIRECT_MAX    1024u /* requests up to here go through a table in steps of 16 */
 #define FREEHOLD__MIDDLE_MAX    8192u /* and beyond that up to here through one in steps of 128 */
 /* Larger requests are large blocks. (A section has room for no span longer than half of it: up to
- * slots of 8 KiB a span has 64, up to 32 KiB 128, beyond that up to 512 KiB.) */
+ * slots of 32 KiB a span has 128, beyond that up to 512 KiB. In the shortest, a span is as long as half of it where
+ * it would be longer.) */
 #if FREEHOLD_SECTION_SHIFT == 17
-#define FREEHOLD__SLOT_MAX ((size_t)8 * 1024)
+#define FREEHOLD__SLOT_MAX ((size_t)16 * 1024)
 #elif FREEHOLD_SECTION_SHIFT == 18
 #define FREEHOLD__SLOT_MAX ((size_t)32 * 1024)
 #elif FREEHOLD_SECTION_SHIFT == 19
@@ -42,6 +43,12 @@ typedef struct freehold__size_class {
 } freehold__size_class;
 
 extern const freehold__size_class freehold__size_classes[FREEHOLD__CLASSES];
+
+/* The granules that so many bytes need. */
+static inline size_t freehold__in_granules(size_t bytes)
+{
+    return (bytes + FREEHOLD__GRANULE - 1) >> FREEHOLD__GRANULE_SHIFT;
+}
 
 /* The class of a request of more than FREEHOLD__MIDDLE_MAX, up to FREEHOLD__SLOT_MAX bytes. */
 static inline unsigned freehold__class_of_long(size_t bytes)

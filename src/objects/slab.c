@@ -281,13 +281,21 @@ void freehold__slab_set_purged(freehold__slab *slab, size_t page, size_t from, s
 
 /* ---- the validator --------------------------------------------------------------------------- */
 
+static bool has_length_of(const freehold__slab *slab, const freehold__size_class *class)
+{
+    uint32_t usual = (uint32_t) class->granules << FREEHOLD__GRANULE_SHIFT;
+    if (slab->bytes == usual)
+        return slab->slots == class->slots;
+    return FREEHOLD__SHORT_SLABS && slab->bytes < usual && slab->bytes % FREEHOLD__GRANULE == 0 &&
+           slab->slots == slab->bytes / slab->size && slab->slots != 0;
+}
+
 const char *freehold__slab_check(const freehold__slab *slab, const freehold__size_class *class)
 {
     if (slab->index >= FREEHOLD__CLASSES)
         return "slab: no such size class";
-    if (slab->size != class->size || slab->slots != class->slots ||
-        slab->reciprocal != class->reciprocal ||
-        slab->bytes != (uint32_t) class->granules << FREEHOLD__GRANULE_SHIFT)
+    if (slab->size != class->size || slab->reciprocal != class->reciprocal ||
+        !has_length_of(slab, class))
         return "slab: slot size, count or reciprocal is not that of its class";
     if (slab->opened > slab->slots ||
         slab->open != (slab->opened <= 64 ? freehold__low_bits(slab->opened) : 0))

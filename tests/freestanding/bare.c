@@ -134,7 +134,7 @@ _Noreturn void freehold_hook_halt(void)
     CHECK(expect_report);
     CHECK(depth == 0);
     CHECK(starts_with(text, "freehold: freehold_free(0x"));
-    CHECK(ends_with("double free: slot 0 of 341, size 48, slab 0x") == 0);
+    CHECK(ends_with("double free: slot 0 of 170, size 48, slab 0x") == 0);
     CHECK(ends_with(", is already free\n"));
     leave_program(0);
 }
@@ -174,8 +174,7 @@ static void empty(unsigned count)
 }
 
 /*
- * In one section: the slabs of one size stay with the heap when they are empty, and nothing can be
- * purged; another size gets their memory all the same, before it is refused.
+ * In one section, where nothing can be purged: the slabs of one size are another's when they are empty.
  */
 static void fill_heap(void)
 {
@@ -183,7 +182,8 @@ static void fill_heap(void)
     memory_end = ((memory_used + SECTION) & ~(SECTION - 1)) + SECTION;
     freehold_heap_init(&heap);
     empty(fill(slabs, 1));
-    CHECK(freehold_stats(&heap).used_bytes > SECTION / 2);
+    CHECK(
+        freehold_stats(&heap).used_bytes <= SECTION / 4); /* a few empty slabs, and the last one */
     empty(fill(longer, 1));
     memory_end = MEMORY;
     empty(fill(mixed, 5));

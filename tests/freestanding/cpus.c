@@ -412,15 +412,15 @@ static void misuse_is_reported(void)
     one = freehold_alloc(&heap, 40);
     void *p = one, *slab = (void *)((uintptr_t)one & ~(uintptr_t)8191);
     REPORTED(freehold_free(&heap, one + 16),
-        "freehold_free(%p): interior pointer: 16 bytes into slot 0 of 341, size 48, slab %p",
+        "freehold_free(%p): interior pointer: 16 bytes into slot 0 of 170, size 48, slab %p",
         (void *)(one + 16), slab);
     freehold_free(&heap, one);
     REPORTED(freehold_free(&heap, p),
-        "freehold_free(%p): double free: slot 0 of 341, size 48, slab %p, is already free", p,
+        "freehold_free(%p): double free: slot 0 of 170, size 48, slab %p, is already free", p,
         slab);
     cpu_number = 2; /* has no lane */
     REPORTED(freehold_free(&heap, p),
-        "freehold_free(%p): double free: slot 0 of 341, size 48, slab %p, is already free", p,
+        "freehold_free(%p): double free: slot 0 of 170, size 48, slab %p, is already free", p,
         slab);
     cpu_number = 0;
     one = freehold_alloc(&heap, 40);
@@ -428,7 +428,7 @@ static void misuse_is_reported(void)
     on_cpu(1, free_one);
     unsigned slot = (unsigned)((uintptr_t)one - (uintptr_t)slab) / 48;
     REPORTED(freehold_free(&heap, p),
-        "freehold_free(%p): double free: slot %u of 341, size 48, slab %p, was already freed by "
+        "freehold_free(%p): double free: slot %u of 170, size 48, slab %p, was already freed by "
         "another thread",
         p, slot, slab);
     REPORTED(freehold_free(&heap, report),

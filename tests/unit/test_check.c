@@ -298,6 +298,7 @@ static void fields_of_lanes(void **state)
         FIELD(bin, last, POINTER),
         FIELD(bin, empty, POINTER),
         FIELD(bin, slabs, NUMBER),
+        FIELD(bin, granules, NUMBER),
         FIELD(bin, empties, NUMBER),
         FIELD(bin, index, NUMBER),
         FIELD(mine, direct[5], POINTER),
