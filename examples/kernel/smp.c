@@ -289,8 +289,8 @@ void kernel_main(void)
     if (me() == 0)
         freehold_cpu_heap_init(&heap, &by_hooks, lanes);
     barrier();
-    /* A sixteenth is its state, and each CPU keeps a slab of many a size. */
-    use("heap", &heap.base, 1024 * 1024, 80);
+    /* A sixteenth of its sections is its state. */
+    use("heap", &heap.base, 1024 * 1024, 90);
     if (me() == 0) {
         freehold_cpu_heap_deinit(&heap);
         check_memory();

@@ -16,13 +16,17 @@
  * State        By value, a lane for each CPU that allocates (some 6 KiB) out of line, and a slab's
  *              next to no other; nothing in a block. Memory comes from the port: without an
  *              operating system from freehold_hook_map, in sections (1 MiB, or as the library was
- *              built), which stay with the heap until it ends. In them, what one size does not need
- *              any more goes to other sizes.
+ *              built). In them, what one size does not need any more goes to other sizes. There
+ *              a section without a block goes back: all but an eighth of them by themselves, and
+ *              no more than was freed since; all when the heap is trimmed, or before it refuses a
+ *              request. A CPU keeps a slab of each size that it uses until it trims, or is parked.
+ *              A heap without a block that each CPU has trimmed has 16 KiB for two CPUs, and a
+ *              table of large blocks.
  * Sizes, Alignments  As freehold/heap.h. With sections of less than 1 MiB the largest slot is
  *              less (PORTING.md).
  * Threads      Wherever `enter` may be called, on any CPU.
  * Failure      When memory is out: FREEHOLD_NO_MEMORY; an offset that is no multiple of the alignment:
- *              FREEHOLD_UNSUPPORTED.
+ *              FREEHOLD_UNSUPPORTED; see freehold_cpu_heap_init.
  * Cost         O(1); the CPU is held for as long, but for the zeroing of blocks and reports. Once in
  *              a while a call asks for a section, and holds the CPU while that is zeroed.
  * Out of memory  Before a request is refused: what other CPUs have freed, the slabs of parked CPUs,
@@ -61,7 +65,8 @@ typedef struct freehold_cpu_lane {
 } freehold_cpu_lane;
 
 /* Makes the structure an empty heap. `lanes` has cpus->count entries, which are the heap's until it
- * ends; `cpus` is copied. It cannot fail and asks nobody for anything. */
+ * ends; `cpus` is copied. It cannot fail and asks nobody for anything: where something is missing,
+ * freehold_check says what, and every request is refused with FREEHOLD_INVALID. */
 FREEHOLD_API void freehold_cpu_heap_init(
     freehold_cpu_heap *heap, const freehold_cpus *cpus, freehold_cpu_lane *lanes);
 

@@ -19,15 +19,21 @@
 typedef struct cpu_lane {
     _Atomic(freehold__lane *) lane; /* NULL until the first allocation, and when parked */
     _Atomic uint64_t requested, reallocations, failures;
+    _Atomic uint64_t passes; /* odd while the CPU is in a call; never the same again */
+    uint64_t seen;           /* what it was when the sections that leave began to; their lock */
 } cpu_lane;
 
 /* What freehold_cpu_heap has in its words. */
 typedef struct state {
     freehold_cpus cpus; /* constant */
-    freehold_cpu_lane *lanes;
+    char *lanes;        /* constant; each has sizeof(freehold_cpu_lane) */
+    const char *wrong;  /* with what init was given; NULL: nothing */
     /* What the engine had counted at the last reset. */
     _Atomic uint64_t frees_before, purged_before;
+    freehold__lock leaving_lock; /* of who sees sections off; before that of the pages */
+    bool leaving;                /* some wait for the CPUs that were in a call */
     freehold__heap heap;
+    uint64_t nobodys[FREEHOLD__CPU_LANE_WORDS]; /* the only lane, if something is wrong */
 } state;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__CPU_HEAP_WORDS &&
@@ -38,6 +44,11 @@ _Static_assert(sizeof(cpu_lane) <= sizeof(freehold_cpu_lane), "a lane must fit i
 static state *state_of(freehold_allocator *self)
 {
     return (state *)(void *)((freehold_cpu_heap *)(void *)self)->state;
+}
+
+static cpu_lane *lane_of(const state *s, unsigned cpu)
+{
+    return (cpu_lane *)(void *)(s->lanes + cpu * sizeof(freehold_cpu_lane));
 }
 
 /* ---- being on a CPU ---------------------------------------------------------------------------- */
@@ -52,12 +63,17 @@ static inline here enter(state *s)
 {
     unsigned cpu = call_user_enter(&s->cpus);
     freehold__assert(cpu < s->cpus.count);
-    cpu_lane *mine = (cpu_lane *)(void *)s->lanes[cpu].state;
+    cpu_lane *mine = lane_of(s, cpu);
+    /* Odd, also when a report of misuse was left by a jump, from within. */
+    uint64_t passes = atomic_load_explicit(&mine->passes, memory_order_relaxed);
+    atomic_store_explicit(&mine->passes, (passes + 1) | 1, memory_order_relaxed);
     return (here){cpu, mine, atomic_load_explicit(&mine->lane, memory_order_relaxed)};
 }
 
 static inline void leave(state *s, here h)
 {
+    uint64_t passes = atomic_load_explicit(&h.mine->passes, memory_order_relaxed);
+    atomic_store_explicit(&h.mine->passes, passes + 1, memory_order_release);
     call_user_leave(&s->cpus, h.cpu);
 }
 
@@ -83,9 +99,125 @@ static inline void count(here h, const void *block, size_t bytes)
         add(&h.mine->failures, 1);
 }
 
+/* ---- sections that leave ------------------------------------------------------------------------ */
+
+/*
+ * A section without a span goes back to the port when every CPU that was in a call then has left it. Until then a free
+ * by another CPU may still write into a descriptor, once its bit was merged and the span was given back (DESIGN.md,
+ * "Remote free"): that bit it has published after the CPU came in, so that who has seen it sees the CPU inside.
+ */
+static void note_who_is_inside(state *s)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* the sections are in no map any more */
+    for (unsigned cpu = 0; cpu < s->cpus.count; cpu++)
+        lane_of(s, cpu)->seen =
+            atomic_load_explicit(&lane_of(s, cpu)->passes, memory_order_acquire);
+}
+
+/* This CPU is at a place where it has no such descriptor. */
+static bool have_left(const state *s, here h)
+{
+    for (unsigned cpu = 0; cpu < s->cpus.count; cpu++) {
+        const cpu_lane *lane = lane_of(s, cpu);
+        if (cpu != h.cpu && lane->seen % 2 != 0 &&
+            atomic_load_explicit(&lane->passes, memory_order_acquire) == lane->seen)
+            return false;
+    }
+    return true;
+}
+
+/* The trace of a double free that came when the slab was given back. */
+typedef struct stray {
+    bool any;
+    unsigned slot;
+    freehold__slab slab;
+} stray;
+
+static void look_for_stray(void *context, const void *descriptor)
+{
+    stray *found = context;
+    unsigned slot;
+    if (freehold__likely(!freehold__slab_any_remote(descriptor, &slot)) || found->any)
+        return;
+    found->any = true;
+    found->slot = slot;
+    memcpy(&found->slab, descriptor, sizeof found->slab);
+}
+
+#define WAIT_AT_MOST 1000 /* times, for those who are inside: one may have been left by a jump */
+
+/* Under the lock. False: somebody is inside. */
+static bool see_off(state *s, here h, unsigned most, stray *found)
+{
+    for (unsigned times = 0; !have_left(s, h); times++) {
+        if (times == most)
+            return false;
+        freehold__port_pause(times);
+    }
+    freehold__pages_unmap_leaving(&s->heap.pages, look_for_stray, found);
+    s->leaving = false;
+    return true;
+}
+
+static freehold__cold void let_sections_leave(state *s, here h, unsigned most)
+{
+    stray found = {.any = false};
+    if (!freehold__lock_try(&s->leaving_lock))
+        return; /* somebody is at it */
+    if (!s->leaving || see_off(s, h, most, &found)) {
+        s->leaving = freehold__pages_begin_leaving(&s->heap.pages);
+        if (s->leaving) {
+            note_who_is_inside(s);
+            see_off(s, h, most, &found);
+        }
+    }
+    freehold__lock_drop(&s->leaving_lock);
+    if (freehold__unlikely(found.any))
+        freehold__heap_raced(&found.slab, found.slot);
+}
+
+/* On slow paths, before the CPU is left. */
+static void tend_sections(state *s, here h)
+{
+    if (freehold__unlikely(freehold__pages_shedding(&s->heap.pages)))
+        let_sections_leave(s, h, 0);
+}
+
 /* ---- allocating -------------------------------------------------------------------------------- */
 
-static inline void *allocate_slot(state *s, size_t bytes, unsigned index, bool *zeroed)
+/* Pages for one block. Sections that are about to leave hold nothing but pages. */
+static freehold__cold void *take_pages(state *s, here h, size_t bytes, size_t align, bool *zeroed)
+{
+    void *block = freehold__large_alloc(&s->heap.pages.large, bytes, align, zeroed);
+    if (block == NULL && freehold__pages_shedding(&s->heap.pages)) {
+        let_sections_leave(s, h, WAIT_AT_MOST);
+        block = freehold__large_alloc(&s->heap.pages.large, bytes, align, zeroed);
+    }
+    return block;
+}
+
+/*
+ * No slab is to be had: a slot of a larger class, not twice as large as the block, that this CPU has; or pages, for
+ * there may be memory that is too short for a section. (Such blocks are there after a resize as well.)
+ */
+static freehold__cold void *instead_of_slot(
+    state *s, here h, size_t bytes, size_t align, unsigned index, bool *zeroed)
+{
+    while (++index < FREEHOLD__CLASSES && freehold__size_classes[index].size / 2 <= bytes) {
+        void *slot = freehold__size_classes[index].size % align == 0
+                         ? freehold__lane_spare(h.lane, index)
+                         : NULL;
+        if (slot != NULL) {
+            *zeroed = freehold__bin_known_zero(&h.lane->bin[index], slot);
+            return slot;
+        }
+    }
+    size_t left = freehold__round_up(bytes, freehold__port_page_size()) - bytes;
+    return left <= bytes / 2 ? take_pages(s, h, bytes, align, zeroed) : NULL;
+}
+
+static inline void *allocate_slot(
+    state *s, size_t bytes, size_t align, unsigned index, bool *zeroed)
 {
     here h = enter(s);
     void *slot = NULL;
@@ -94,9 +226,13 @@ static inline void *allocate_slot(state *s, size_t bytes, unsigned index, bool *
     if (freehold__likely(h.lane != NULL)) {
         freehold__bin *bin = &h.lane->bin[index];
         slot = freehold__bin_pop(bin);
-        if (freehold__unlikely(slot == NULL))
+        if (freehold__unlikely(slot == NULL)) {
             slot = freehold__lane_refill(h.lane, index);
+            tend_sections(s, h);
+        }
         *zeroed = freehold__bin_known_zero(bin, slot);
+        if (freehold__unlikely(slot == NULL))
+            slot = instead_of_slot(s, h, bytes, align, index, zeroed);
     }
     count(h, slot, bytes);
     leave(s, h);
@@ -107,6 +243,8 @@ static freehold__cold void *allocate_large(state *s, size_t bytes, size_t align,
 {
     here h = enter(s);
     void *block = freehold__heap_large(&s->heap, h.lane, bytes, align, zeroed);
+    if (block == NULL)
+        block = take_pages(s, h, bytes, align, zeroed);
     count(h, block, bytes);
     leave(s, h);
     return block;
@@ -120,8 +258,9 @@ static void *allocate(state *s, size_t bytes, size_t align, bool *zeroed)
         index = freehold__class_of_aligned(bytes, align);
     else if (freehold__likely(bytes <= FREEHOLD__SLOT_MAX))
         index = freehold__class_of(bytes);
-    return freehold__likely(index < FREEHOLD__CLASSES) ? allocate_slot(s, bytes, index, zeroed)
-                                                       : allocate_large(s, bytes, align, zeroed);
+    return freehold__likely(index < FREEHOLD__CLASSES)
+               ? allocate_slot(s, bytes, align, index, zeroed)
+               : allocate_large(s, bytes, align, zeroed);
 }
 
 static void *cpu_heap_allocate(
@@ -130,6 +269,10 @@ static void *cpu_heap_allocate(
     bool known = false;
     if (freehold__unlikely(offset != 0)) {
         freehold__allocator_says(self, FREEHOLD_UNSUPPORTED);
+        return NULL;
+    }
+    if (freehold__unlikely(state_of(self)->wrong != NULL)) {
+        freehold__allocator_says(self, FREEHOLD_INVALID);
         return NULL;
     }
     void *block = allocate(state_of(self), bytes, alignment, &known);
@@ -146,20 +289,27 @@ static inline size_t put_slot(state *s, here h, uintptr_t address)
     freehold__put put;
     if (freehold__unlikely(h.lane == NULL || freehold__slab_owner(slab) != (uintptr_t)h.lane)) {
         freehold__lane *lane = h.lane != NULL ? h.lane : &freehold__no_lane;
-        return freehold__lane_free_elsewhere(&s->heap, lane, slab, address) ? bytes : 0;
+        bool done = freehold__lane_free_elsewhere(&s->heap, lane, slab, address);
+        tend_sections(s, h);
+        return done ? bytes : 0;
     }
     put = freehold__slab_put(slab, address);
-    if (freehold__unlikely(put == FREEHOLD__PUT_EVENT))
+    if (freehold__unlikely(put == FREEHOLD__PUT_EVENT)) {
         freehold__lane_event(h.lane, slab);
+        tend_sections(s, h);
+    }
     return freehold__likely(put != FREEHOLD__PUT_MISUSE) ? bytes : 0;
 }
 
-static inline size_t free_slot(state *s, uintptr_t address)
+/* False: the address is in no section, which is asked on the CPU, where none goes. */
+static inline bool free_slot(state *s, uintptr_t address, size_t *bytes)
 {
     here h = enter(s);
-    size_t bytes = put_slot(s, h, address);
+    bool in_section = freehold__page_map_has(address);
+    if (freehold__likely(in_section))
+        *bytes = put_slot(s, h, address);
     leave(s, h);
-    return bytes;
+    return in_section;
 }
 
 static freehold__cold size_t free_large(state *s, void *block)
@@ -169,6 +319,7 @@ static freehold__cold size_t free_large(state *s, void *block)
     if (bytes != 0) {
         here h = enter(s);
         freehold__heap_tend_at(&s->heap, h.lane, now);
+        tend_sections(s, h);
         leave(s, h);
     }
     return bytes;
@@ -176,9 +327,9 @@ static freehold__cold size_t free_large(state *s, void *block)
 
 static inline size_t release(state *s, void *block, const char *function)
 {
-    size_t bytes = freehold__likely(freehold__page_map_has((uintptr_t)block))
-                       ? free_slot(s, (uintptr_t)block)
-                       : free_large(s, block);
+    size_t bytes = 0;
+    if (freehold__unlikely(!free_slot(s, (uintptr_t)block, &bytes)))
+        bytes = free_large(s, block);
     if (freehold__unlikely(bytes == 0))
         freehold__heap_misuse(&s->heap, function, block);
     return bytes;
@@ -192,7 +343,9 @@ static size_t cpu_heap_free(freehold_allocator *self, void *block)
 /* A live block; anything else is fatal. */
 static freehold__found find(state *s, const void *block, const char *function)
 {
+    here h = enter(s);
     freehold__found found = freehold__heap_find(&s->heap, block);
+    leave(s, h);
     if (freehold__unlikely(found.bytes == 0))
         freehold__heap_misuse(&s->heap, function, block);
     return found;
@@ -290,12 +443,9 @@ static size_t cpu_heap_usable_size(freehold_allocator *self, const void *block)
     return find(state_of(self), block, "freehold_usable_size").bytes;
 }
 
-static void *cpu_heap_base(freehold_allocator *self, const void *pointer)
+/* Of a block in a section; NULL: there is none. */
+static void *slot_around(state *s, uintptr_t address)
 {
-    state *s = state_of(self);
-    uintptr_t address = (uintptr_t)pointer;
-    if (!freehold__page_map_has(address))
-        return (void *)freehold__large_around(&s->heap.pages.large, pointer).base;
     const freehold__slab *slab = freehold__page_map_find(address);
     const freehold__lane *owner = freehold__block_owner_of(slab);
     freehold__place place = freehold__slab_place(slab, address);
@@ -305,9 +455,17 @@ static void *cpu_heap_base(freehold_allocator *self, const void *pointer)
                : NULL;
 }
 
-static cpu_lane *lane_of(const state *s, unsigned cpu)
+static void *cpu_heap_base(freehold_allocator *self, const void *pointer)
 {
-    return (cpu_lane *)(void *)s->lanes[cpu].state;
+    state *s = state_of(self);
+    uintptr_t address = (uintptr_t)pointer;
+    here h = enter(s);
+    /* The address may be any: whoever sees the section off sees this CPU inside, or it sees no section. */
+    atomic_thread_fence(memory_order_seq_cst);
+    bool in_section = freehold__page_map_has(address);
+    void *base = in_section ? slot_around(s, address) : NULL;
+    leave(s, h);
+    return in_section ? base : (void *)freehold__large_around(&s->heap.pages.large, pointer).base;
 }
 
 static freehold_statistics cpu_heap_stats(freehold_allocator *self)
@@ -348,7 +506,8 @@ static void cpu_heap_reset_stats(freehold_allocator *self)
 
 static const char *cpu_heap_check(freehold_allocator *self)
 {
-    return freehold__heap_check(&state_of(self)->heap);
+    state *s = state_of(self);
+    return s->wrong != NULL ? s->wrong : freehold__heap_check(&s->heap);
 }
 
 static bool cpu_heap_walk(freehold_allocator *self, freehold_visitor visit, void *context)
@@ -371,6 +530,7 @@ static size_t cpu_heap_trim(freehold_allocator *self)
     uint64_t before = purged(s);
     here h = enter(s);
     freehold__heap_trim(&s->heap, h.lane);
+    let_sections_leave(s, h, WAIT_AT_MOST);
     leave(s, h);
     return (size_t)(purged(s) - before);
 }
@@ -399,15 +559,36 @@ FREEHOLD__DEFINE(cpu_heap)
 
 /* ---- beginning, parking, end ------------------------------------------------------------------- */
 
+static const char *judge(const freehold_cpus *cpus, const freehold_cpu_lane *lanes)
+{
+    if (cpus == NULL || cpus->count == 0)
+        return "the heap has no CPUs";
+    if (cpus->enter == NULL || cpus->leave == NULL)
+        return "the heap has no functions to enter and leave a CPU";
+    return lanes == NULL ? "the heap has no lanes for its CPUs" : NULL;
+}
+
+static unsigned enter_nothing(void)
+{
+    return 0;
+}
+
+static void leave_nothing(unsigned cpu)
+{
+    (void)cpu;
+}
+
 void freehold_cpu_heap_init(
     freehold_cpu_heap *heap, const freehold_cpus *cpus, freehold_cpu_lane *lanes)
 {
     memset(heap->state, 0, sizeof heap->state);
-    memset(lanes, 0, cpus->count * sizeof *lanes);
     freehold__allocator_begin(&heap->base, &operations, FREEHOLD_ALIGNMENT);
     state *s = state_of(&heap->base);
-    s->cpus = *cpus;
-    s->lanes = lanes;
+    s->wrong = judge(cpus, lanes);
+    s->cpus = s->wrong == NULL ? *cpus : (freehold_cpus){1, enter_nothing, leave_nothing};
+    s->lanes = (char *)(s->wrong == NULL ? (void *)lanes : s->nobodys);
+    memset(s->lanes, 0, s->cpus.count * sizeof(freehold_cpu_lane));
+    s->heap.pages.sheds = FREEHOLD_FREESTANDING; /* there a section is more than addresses */
 }
 
 /* The heap's state, or a report. */
@@ -427,6 +608,7 @@ void freehold_cpu_heap_park(freehold_cpu_heap *heap)
         atomic_store_explicit(&h.mine->lane, NULL, memory_order_relaxed);
         freehold__front_changed((freehold__front){&heap->base, &operations});
         freehold__lane_park(h.lane);
+        tend_sections(s, h);
     }
     leave(s, h);
 }
@@ -438,6 +620,6 @@ void freehold_cpu_heap_deinit(freehold_cpu_heap *heap)
     state *s = checked(heap, "freehold_cpu_heap_deinit");
     freehold_allocator_deinit(&heap->base);
     freehold__heap_release(&s->heap);
-    memset(s->lanes, 0, s->cpus.count * sizeof *s->lanes);
+    memset(s->lanes, 0, s->cpus.count * sizeof(freehold_cpu_lane));
     memset(heap->state, 0, sizeof heap->state);
 }

@@ -823,12 +823,16 @@ static void retain_slab(freehold__lane *lane, freehold__slab *slab, bool still, 
  * either, it is an empty one. Lifted slots must stay as they are: their bits never go back, or one
  * who frees a slot twice would be missed (freehold__slab_slot_state). So, under a quota, to which
  * the active slabs of all threads that have ended would stay charged, such a slab rests: its memory
- * goes back, and its span and its bits stay the lane's.
+ * goes back, and its span and its bits stay the lane's. Where sections go back there is no memory
+ * without its span: there they do go back, and such a double free is found when the section leaves,
+ * or by the next owner.
  */
 static void retire(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab)
 {
     freehold__pages *pages = &lane->heap->pages;
     size_t bytes = freehold__slab_bytes(slab);
+    if (pages->sheds && freehold__slab_free(slab) + freehold__slab_lifted(slab) == slab->slots)
+        lane->lifted -= freehold__slab_unlift(slab);
     unsigned free = freehold__slab_free(slab);
     if (free == slab->slots) {
         place(lane, slab);

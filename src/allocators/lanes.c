@@ -215,6 +215,7 @@ bool freehold__heap_trim(freehold__heap *heap, freehold__lane *mine)
         after_retaining(lane);
     }
     freehold__pages_retain(&heap->pages, freehold__port_milliseconds(), NULL);
+    freehold__pages_shed(&heap->pages);
     return heap->pages.used < used ||
            heap->pages.purged_bytes + heap->pages.large.purged_bytes != before;
 }
