@@ -22,7 +22,8 @@
  * (one line each). `addr2line -fe app 0x1136` has the function and the line; with a namer
  * (freehold_set_frame_namer, freehold/symbolize.h) they are in the report.
  *
- * With `quarantine_bytes`, freed blocks are held back, as many bytes of them, and filled. What was
+ * With `quarantine_bytes`, freed blocks are held back, as many bytes of them, and filled, but for what
+ * a long one has behind 16 KiB. What was
  * written to one is found when it leaves, by freehold_check, and at the end:
  *
  *     freehold: freehold_free(0x7f..40): write after free: offset 8 of the block of 100 bytes was

@@ -65,6 +65,14 @@ freehold__debug_damage freehold__debug_look(const freehold__debug_block *block)
 
 /* ---- what was freed -------------------------------------------------------------------------- */
 
+/* Of a long block the first part: programs may never have touched the rest, and a free is to stay one. */
+#define FILLED_MOST ((size_t)16 * 1024)
+
+static size_t filled_bytes(const freehold__debug_block *block)
+{
+    return block->bytes < FILLED_MOST ? block->bytes : FILLED_MOST;
+}
+
 /* Whether all bytes are those of freed blocks: the first one is, and each is as the one before it. */
 static bool is_filled(const unsigned char *bytes, size_t count)
 {
@@ -76,9 +84,10 @@ freehold__debug_damage freehold__debug_look_freed(const freehold__debug_block *b
 {
     const unsigned char *bytes = (const unsigned char *)block->start;
     freehold__debug_damage damage = {false, 0, 0};
+    size_t filled = filled_bytes(block);
     if (block->on_pages)
         return damage;
-    for (size_t i = 0; !is_filled(bytes, block->bytes) && i < block->bytes; i++)
+    for (size_t i = is_filled(bytes, filled) ? filled : 0; i < filled; i++)
         if (bytes[i] != FREEHOLD__DEBUG_FREED)
             add_damage(&damage, (intptr_t)i);
     return damage.any ? damage : freehold__debug_look(block);
@@ -87,7 +96,7 @@ freehold__debug_damage freehold__debug_look_freed(const freehold__debug_block *b
 bool freehold__debug_hold(const freehold__debug_block *block)
 {
     if (!block->on_pages) {
-        memset((void *)block->start, FREEHOLD__DEBUG_FREED, block->bytes);
+        memset((void *)block->start, FREEHOLD__DEBUG_FREED, filled_bytes(block));
         return true;
     }
     freehold__port_purge(block->raw, block->raw_bytes); /* if not, it costs memory for a while */

@@ -708,6 +708,14 @@ static void freed_blocks_are_filled_and_held_back(void **unused)
     freehold_free(&debug, freehold_alloc(&debug, 10));
     end(); /* what is held goes back */
     freehold_debug_options options = holding(SIZE_MAX);
+    start(options);
+    large = freehold_alloc_zeroed(&debug, 100000);
+    freehold_free(&debug, large);
+    for (size_t k = 0; k < 100000; k++)
+        assert_int_equal((unsigned char)large[k], k < 16384 ? 0xF5 : 0);
+    large[16384] = 1; /* is not looked at */
+    assert_null(freehold_check(&debug));
+    end();
     options.most_freed = 4; /* that is a bound as well */
     start(options);
     for (size_t i = 0; i < 20; i++)
