@@ -8,9 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
 
 struct node {
     struct node *next;
@@ -117,12 +122,16 @@ char read_late(char *block)
     return block[8]; /* READ */
 }
 
-/* On a stack for signals that is short, while the thread has one. */
+/* While the thread has a stack for signals as short as there may be, with 1 KiB for a handler; below it is
+ * no memory. */
 static void with_short_stack(char *block)
 {
-    static char room[8192];
-    stack_t stack = {.ss_sp = room, .ss_size = sizeof room};
-    sigaltstack(&stack, NULL);
+    size_t page = 4096, least = getauxval(AT_MINSIGSTKSZ);
+    char *room = mmap(NULL, 20 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(room + page, 19 * page, PROT_READ | PROT_WRITE);
+    stack_t stack = {.ss_sp = room + page, .ss_size = (least > 2048 ? least : 2048) + 1024};
+    if (sigaltstack(&stack, NULL) != 0)
+        exit(3);
     write_late(block);
 }
 
