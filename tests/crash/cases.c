@@ -437,7 +437,8 @@ static given foreign_environment(void)
 
 static given foreign_vdso(void)
 {
-    return at(getauxval(AT_SYSINFO_EHDR));
+    uintptr_t vdso = getauxval(AT_SYSINFO_EHDR); /* QEMU has none: then the program's own headers */
+    return at(vdso != 0 ? vdso : getauxval(AT_PHDR));
 }
 
 /* Two large blocks of which one is right above the other, the lower one in *low. */

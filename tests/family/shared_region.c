@@ -26,6 +26,7 @@
 #include "objects/region.h"
 #include "port/fault.h"
 #include "reports.h"
+#include "robust.h"
 
 /* ThreadSanitizer has its own word on locks that are none, and musl takes any bits for a lock that is held. */
 #if defined(__linux__) && !defined(__GLIBC__)
@@ -604,6 +605,8 @@ static void other_machines_and_versions_are_named(void **unused)
 static void who_dies_in_a_section_is_told_of(void **unused)
 {
     (void)unused;
+    if (!deaths_are_told())
+        skip();
     void *memory = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_null(freehold_shared_region_create(&shared, memory, ROOM, NULL));
     assert_true(freehold_shared_region_lock(&shared));
@@ -641,6 +644,8 @@ static void who_dies_in_a_section_is_told_of(void **unused)
 static void what_cannot_be_repaired_is_reported(void **unused)
 {
     (void)unused;
+    if (!deaths_are_told())
+        skip();
     void *memory = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_null(freehold_shared_region_create(&shared, memory, ROOM, NULL));
     freehold__region *r = (freehold__region *)(void *)((char *)memory + HEADER);

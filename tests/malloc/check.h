@@ -30,6 +30,13 @@ static inline void *opaque(void *pointer)
     return pointer;
 }
 
+/* QEMU runs the program of another processor: then limits on address space and advice on memory do nothing, and what
+ * is resident is also QEMU's own. */
+static inline int emulated(void)
+{
+    return getenv("FREEHOLD_TEST_EMULATOR") != NULL;
+}
+
 /* Bytes of the process that are resident. */
 static inline size_t resident(void)
 {

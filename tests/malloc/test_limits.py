@@ -9,19 +9,21 @@ Usage: test_limits.py native|foreign LIBRARY LIMITS [LIMITS_NEW]
 import os
 import re
 import resource
+import shlex
 import subprocess
 import sys
 
 NATIVE = sys.argv[1] == "native"  # the programs of this machine can load the library
 LIBRARY, LIMITS, NEW = [*map(os.path.abspath, sys.argv[2:]), None][:3]  # the last needs C++
 MIB = 1 << 20
+EMULATOR = shlex.split(os.environ.get("FREEHOLD_TEST_EMULATOR", ""))  # of another processor
 REFUSED = re.compile(r"freehold: limit=(\w+) \(FREEHOLD_OPTIONS\) refused a request for (\d+) bytes: (\d+) of (\d+) bytes "
                      r"are held; later refusals are not reported\n")
 PASSED = re.compile(r"freehold: soft_limit=(\w+) \(FREEHOLD_OPTIONS\) is passed: (\d+) bytes are held\n")
 
 
 def run(options, *command, status=0, **environment):
-    done = subprocess.run(command, env={"FREEHOLD_OPTIONS": options, **environment}, capture_output=True, text=True,
+    done = subprocess.run([*EMULATOR, *command], env={"FREEHOLD_OPTIONS": options, **environment}, capture_output=True, text=True,
                           timeout=100)
     assert done.returncode == status, (options, command, done)
     return done.stderr

@@ -9,12 +9,14 @@ Usage: test_process.py LIBRARY PROBE NO_CXX
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 
 LIBRARY, PROBE, NO_CXX = map(os.path.abspath, sys.argv[1:])
+EMULATOR = shlex.split(os.environ.get("FREEHOLD_TEST_EMULATOR", ""))  # of another processor
 KNOWN = ("(known: stats=FILE, purger=0|1, retain=decay|never|immediate, huge_pages=adaptive|system|always|never, check=N, "
          "limit=SIZE, soft_limit=SIZE)")
 SIZES = "(a size is a number of bytes, or of units K, M or G: 512M)"
@@ -28,7 +30,7 @@ def run(options, *args, name=PROBE):
     if options is not None:
         env["FREEHOLD_OPTIONS"] = options
     # A shell is a program too, and would report as well; so the probe is the only one that is run.
-    process = subprocess.Popen([name, *map(str, args)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*EMULATOR, name, *map(str, args)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = process.communicate(timeout=60)
     assert out == b"", out
     return process, err.decode()
@@ -148,9 +150,10 @@ def test_statistics():
 def test_no_cxx():
     needed = subprocess.check_output(["readelf", "-d", LIBRARY], text=True)
     assert "libc.so" in needed and "libstdc++" not in needed and "libgcc" not in needed, needed
-    result = subprocess.run([NO_CXX], capture_output=True, text=True)
+    result = subprocess.run([*EMULATOR, NO_CXX], capture_output=True, text=True)
     assert result.returncode == -signal.SIGABRT, result
-    assert result.stderr == "freehold: operator new(0x0): out of memory, and no C++ library to throw std::bad_alloc\n"
+    stderr = re.sub(r"^qemu: .*\n", "", result.stderr, flags=re.MULTILINE) if EMULATOR else result.stderr
+    assert stderr == "freehold: operator new(0x0): out of memory, and no C++ library to throw std::bad_alloc\n", stderr
 
 
 def test_thread_local_storage():

@@ -10,7 +10,8 @@ map=${2:-}
 stats=$(mktemp)
 trap 'rm -f "$stats"' EXIT
 
-made=$(FREEHOLD_OPTIONS="stats=$stats" "$program")
+# shellcheck disable=SC2086 # an emulator's words, or none
+made=$(FREEHOLD_OPTIONS="stats=$stats" ${FREEHOLD_TEST_EMULATOR:-} "$program")
 counted=$(sed -n 's/.*"allocations":\([0-9]*\).*/\1/p' "$stats")
 echo "$made allocations made, ${counted:-none} counted"
 [ "${counted:-0}" -ge "$made" ]
