@@ -23,8 +23,10 @@ PASSED = re.compile(r"freehold: soft_limit=(\w+) \(FREEHOLD_OPTIONS\) is passed:
 
 
 def run(options, *command, status=0, **environment):
-    done = subprocess.run([*EMULATOR, *command], env={"FREEHOLD_OPTIONS": options, **environment}, capture_output=True, text=True,
-                          timeout=100)
+    if EMULATOR:
+        environment["FREEHOLD_TEST_EMULATOR"] = "QEMU"
+    done = subprocess.run([*EMULATOR, *command], env={"FREEHOLD_OPTIONS": options, **environment}, capture_output=True,
+                          text=True, timeout=100)
     assert done.returncode == status, (options, command, done)
     return done.stderr
 
