@@ -49,7 +49,7 @@ static void catch_report(const freehold_report *report)
 #define ASSERT_WRONG(a, block, what, ...)                                                          \
     do {                                                                                           \
         char details_[300];                                                                        \
-        void *p_ = (block);                                                                        \
+        void *volatile p_ = (block);                                                               \
         freehold_allocator *base_ = &(a)->base;                                                    \
         freehold_statistics was_ = freehold_stats(a);                                              \
         snprintf(details_, sizeof details_, __VA_ARGS__);                                          \

@@ -3,7 +3,7 @@
 #define AGREE_TYPE freehold_trace
 #include "agree.h"
 
-#include <unwind.h>
+#include "frames.h"
 
 static parent below, memory;
 static freehold_trace trace;
@@ -63,12 +63,6 @@ PLACE outer_place(size_t bytes)
 
 typedef void *place(size_t bytes);
 
-/* A frame is behind a call in a function. */
-static bool is_in(void *frame, place *function)
-{
-    return (uintptr_t)_Unwind_FindEnclosingFunction(frame) == (uintptr_t)function;
-}
-
 typedef struct search {
     place *function;
     const char *name;
@@ -81,7 +75,7 @@ static bool look(void *context, const freehold_trace_site *site)
     search *s = context;
     s->sites++;
     if (s->name != NULL ? site->name != NULL && strcmp(site->name, s->name) == 0
-                        : site->count != 0 && is_in(site->frame[0], s->function))
+                        : site->count != 0 && frame_is_in(site->frame[0], (void *)s->function))
         s->found = *site;
     return true;
 }
@@ -157,7 +151,7 @@ static void a_site_can_have_more_frames(void **unused)
     void *block = outer_place(10);
     freehold_trace_site site = site_of(typed_place, NULL);
     assert_in_range(site.count, 3, FREEHOLD_TRACE_FRAMES);
-    assert_true(is_in(site.frame[1], outer_place));
+    assert_true(frame_is_in(site.frame[1], (void *)outer_place));
     freehold_free(&trace, block);
     end();
 }

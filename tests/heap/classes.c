@@ -145,6 +145,8 @@ static void a_given_size_is_verified(void **unused)
 static void blocks_grow_and_shrink(void **unused)
 {
     (void)unused;
+    if (sizeof(void *) == 4 && getenv("FREEHOLD_TEST_EMULATOR") != NULL)
+        skip(); /* mremap by QEMU of what was mapped at two times: a place that cannot be read */
     for (size_t k = 0; k < COUNT(presets); k++) {
         begin(&presets[k], 16);
         char *block = freehold_alloc(&heap, 1);

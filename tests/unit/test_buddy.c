@@ -239,15 +239,16 @@ static void dirty_runs_are_found(void **state)
         memset(shadow, 0, sizeof shadow);
         memset(s->dirty, 0, sizeof s->dirty);
         for (unsigned i = 0; i < 20; i++) {
-            unsigned first = (unsigned)random_below(&random, 4000),
+            unsigned first = (unsigned)random_below(&random, FREEHOLD__SECTION_GRANULES - 90),
                      n = 1 + (unsigned)random_below(&random, 90);
             bool dirty = random_below(&random, 3) != 0;
             freehold__dirty_mark(s, first, n, dirty);
             for (unsigned g = first; g < first + n; g++)
                 shadow[g] = dirty;
         }
-        unsigned from = (unsigned)random_below(&random, 2000),
-                 limit = from + (unsigned)random_below(&random, 2000);
+        unsigned half = (unsigned)FREEHOLD__SECTION_GRANULES / 2,
+                 from = (unsigned)random_below(&random, half),
+                 limit = from + (unsigned)random_below(&random, half);
         unsigned count = 0;
         for (unsigned g = from; g < limit; g++)
             count += shadow[g];
