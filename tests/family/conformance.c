@@ -164,15 +164,16 @@ static void no_misuse_expected(const freehold_report *report)
 static unsigned begun;           /* and not ended */
 static uint64_t mapped_at_first; /* before the first of them */
 
-/* Private and anonymous, as the region with pages wants it. */
+/* Private and anonymous, as the region with pages wants it; and two of which what is aligned in one is in the
+ * other. */
 static void *buffer_of(unsigned which)
 {
-    static void *buffer[2];
-    if (buffer[which] == NULL)
-        buffer[which] = mmap(NULL, ROW_BUFFER, PROT_READ | PROT_WRITE,
+    static char *both;
+    if (both == NULL)
+        both = mmap(NULL, 2 * ROW_BUFFER, PROT_READ | PROT_WRITE,
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    assert_ptr_not_equal(buffer[which], MAP_FAILED);
-    return buffer[which];
+    assert_ptr_not_equal(both, MAP_FAILED);
+    return both + which * ROW_BUFFER;
 }
 
 /* A fresh one; there may be two at a time. */
