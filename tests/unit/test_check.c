@@ -126,10 +126,17 @@ static void build(void)
 
 typedef enum verdict { FOUND, MISSED, CRASHED } verdict;
 
+/* The part of a number that is a field of so many bytes, in either byte order. */
+static void *low_bytes(uint64_t *value, size_t bytes)
+{
+    bool big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+    return (char *)value + (big_endian ? sizeof *value - bytes : 0);
+}
+
 static uint64_t read_field(const void *at, size_t bytes)
 {
     uint64_t value = 0;
-    memcpy(&value, at, bytes);
+    memcpy(low_bytes(&value, bytes), at, bytes);
     return value;
 }
 
@@ -145,7 +152,7 @@ static verdict verdict_on(void *at, size_t bytes, uint64_t value)
         for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
             signal(signals[i], SIG_DFL);
         alarm(10); /* a list that ends nowhere */
-        memcpy(at, &value, bytes);
+        memcpy(at, low_bytes(&value, bytes), bytes);
         _exit(freehold__heap_check(&heap) != NULL ? 0 : 1);
     }
     int status;
