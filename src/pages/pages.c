@@ -232,6 +232,8 @@ static void count_given(freehold__pages *pages, freehold__section *section, size
 {
     section->used -= (uint32_t)granules;
     pages->given += granules;
+    if (pages->given > pages->mapped) /* what was given back long ago is no reason */
+        pages->given = pages->mapped;
     if (section->used != 0)
         return;
     pages->empty++;
