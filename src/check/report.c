@@ -263,7 +263,8 @@ __attribute__((noinline)) static void report(freehold_debug *debug)
     freehold__lock_take(&d->lock);
     count_all(&l, d, __builtin_frame_address(0));
     bool to_file = path[0] != '\0' && write_head();
-    bool found = write_overflows(d, to_file) | write_late_writes(d, to_file);
+    bool found = write_overflows(d, to_file);
+    found = write_late_writes(d, to_file) || found;
     if (to_file || found || l.lost.blocks != 0) {
         write_places(&l, to_file);
         write_total(&l, to_file);
