@@ -26,7 +26,9 @@ FREEHOLD__EXPORT size_t FREEHOLD__ENTRY(nallocx)(size_t bytes, int flags);
 
 static size_t align_of(int flags)
 {
-    return (size_t)1 << (flags & ALIGN_BITS);
+    unsigned lg = (unsigned)flags & ALIGN_BITS,
+             most = sizeof(size_t) * 8 - 1; /* which nobody has */
+    return (size_t)1 << (lg < most ? lg : most);
 }
 
 static void *allocate(size_t bytes, int flags)

@@ -48,7 +48,7 @@ static void too_large_to_allocate(size_t n)
     FAILS(__libc_realloc(NULL, n), ENOMEM);
     FAILS(__libc_valloc(n), ENOMEM);
     FAILS(__libc_pvalloc(n), ENOMEM);
-    for (unsigned shift = 0; shift < 64; shift++) {
+    for (unsigned shift = 0; shift < sizeof(size_t) * 8; shift++) {
         size_t align = (size_t)1 << shift;
         void *result = &result;
         FAILS(aligned_alloc(align, n), ENOMEM);
