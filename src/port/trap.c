@@ -19,8 +19,9 @@ static struct sigaction before;
 
 /* ---- what the signal says ---------------------------------------------------------------------- */
 
-/* The instruction is where the call "goes on", for names are made of what is before that. */
-static void add_instruction(freehold__access *access, uintptr_t instruction)
+/* The instruction is where the call "goes on", for names are made of what is before that. (Not where a
+ * signal's registers have no name here.) */
+__attribute__((unused)) static void add_instruction(freehold__access *access, uintptr_t instruction)
 {
     access->frames[0] = (void *)(instruction + 1);
     access->count = 1;
