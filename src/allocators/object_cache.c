@@ -501,7 +501,7 @@ void freehold_object_cache_init(
     memset(cache->state, 0, sizeof cache->state);
     freehold_allocator_init(&cache->base, &operations, kind->alignment);
     state *s = state_of(&cache->base);
-    size_t size, slots;
+    size_t size;
     s->kind = *kind;
     s->backing = backing;
     if (backing == NULL)
@@ -510,11 +510,11 @@ void freehold_object_cache_init(
         s->wrong = "the objects of the cache have 0 bytes";
     else if (!freehold__round_up_checked(kind->bytes, cache->base.alignment, &size))
         s->wrong = "the objects of the cache are larger than memory";
-    if (s->wrong != NULL)
-        return;
-    slots = SLAB_BYTES / size;
-    s->size = size;
-    s->slots = slots != 0 ? slots : 1;
+    else {
+        size_t slots = SLAB_BYTES / size;
+        s->size = size;
+        s->slots = slots != 0 ? slots : 1;
+    }
 }
 
 void freehold_object_cache_deinit(freehold_object_cache *cache)

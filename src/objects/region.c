@@ -119,13 +119,18 @@ fast bool is_free(const region *r, size_t place)
     return bit_in(t->begins & ~t->live, place);
 }
 
+fast size_t up_to_end(const region *r, size_t place)
+{
+    return freehold__likely(place <= r->end) ? place : DAMAGED;
+}
+
 /* Where the block that begins at a place ends: where the next one begins. */
 fast size_t end_of(const region *r, size_t place)
 {
     const tags *t = tags_at(r, place);
     uint64_t bits = t->begins >> (place % 64) >> 1;
     if (bits != 0)
-        return place + 1 + (size_t)freehold__lowest_bit(bits);
+        return up_to_end(r, place + 1 + (size_t)freehold__lowest_bit(bits));
     size_t w = place / 64 + 1, last = (size_t)r->end / 64;
     if (freehold__unlikely(w > last))
         return DAMAGED;
@@ -139,7 +144,8 @@ fast size_t end_of(const region *r, size_t place)
         w += (size_t)run;
         bits = t[1 + run].begins;
     }
-    return freehold__likely(bits != 0) ? w * 64 + (size_t)freehold__lowest_bit(bits) : DAMAGED;
+    return freehold__likely(bits != 0) ? up_to_end(r, w * 64 + (size_t)freehold__lowest_bit(bits))
+                                       : DAMAGED;
 }
 
 /* Where the block before a place begins. */

@@ -512,6 +512,31 @@ static void links_of_elsewhere_are_not_followed(void **unused)
     assert_damage(freehold__region_take(now.r, 80, 16, 0), place[2], place[2]);
 }
 
+/* T14: a free block whose end is not where blocks end, but behind it: what would be cut off it is not the
+ * region's. In the middle of a word of tags, and in the next one. */
+static void nothing_ends_behind_the_end(void **unused)
+{
+    (void)unused;
+    for (size_t behind = 1; behind <= 100; behind += 3) {
+        lay(memories[0], ROOM - 16 * 80, ROOM, 16, false);
+        region *r = now.r;
+        size_t end = (size_t)r->end, wrong = end + behind;
+        tags_of(r)[end / 64].begins = freehold__without_bit(tags_of(r)[end / 64].begins, end);
+        if (wrong / 64 != end / 64)
+            tags_of(r)[wrong / 64].live = 0;
+        tags_of(r)[wrong / 64].begins = freehold__with_bit(tags_of(r)[wrong / 64].begins, wrong);
+        memset(at(r, end), 0x77, 16 * 80);
+        const size_t sizes[] = {16, 64, 5000, 16 * (wrong - (size_t)r->first)};
+        for (size_t i = 0; i < 4; i++) {
+            result out = freehold__region_take(r, sizes[i], 16, 0);
+            assert_true(out.status != FREEHOLD__REGION_DONE);
+            out = freehold__region_take(r, sizes[i], 4096, 0);
+            assert_true(out.status != FREEHOLD__REGION_DONE);
+        }
+        assert_true(all(at(r, end), 0x77, 16 * 80));
+    }
+}
+
 /* ---- what is known to be zero ---------------------------------------------------------------- */
 
 /* F43: a free block that reads zero, and takes another one in without a change of its bin, is none any more. */
@@ -811,6 +836,7 @@ int main(void)
         cmocka_unit_test(every_bit_of_damage_is_found),
         cmocka_unit_test(damaged_links_are_not_followed),
         cmocka_unit_test(links_of_elsewhere_are_not_followed),
+        cmocka_unit_test(nothing_ends_behind_the_end),
         cmocka_unit_test(zero_is_forgotten_when_blocks_merge),
         cmocka_unit_test(zero_is_forgotten_at_the_end),
         cmocka_unit_test(the_stated_memory_is_enough),
