@@ -27,7 +27,7 @@
  * millisecond that has passed, up to a bound. */
 #define FREEHOLD__RETAIN_SLICE     ((size_t)8 * 1024 * 1024)
 #define FREEHOLD__RETAIN_RATE      ((size_t)2 * 1024 * 1024)
-#define FREEHOLD__RETAIN_SLICE_MAX ((size_t)128 * 1024 * 1024)
+#define FREEHOLD__RETAIN_SLICE_MAX ((size_t)192 * 1024 * 1024)
 #define FREEHOLD__CLOCK_LEEWAY     60000u /* that a thread may have waited since it read the clock */
 
 typedef enum freehold__retain {
