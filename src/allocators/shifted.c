@@ -2,8 +2,7 @@
 #include "allocators/shifted.h"
 
 #include "allocators/front.h"
-#include "pages/section.h"
-#include "port/port.h"
+#include "pages/guarded.h"
 
 /* ---- memory for the table -------------------------------------------------------------------- */
 
@@ -18,19 +17,14 @@ static void *map_guarded(
 {
     size_t whole;
     (void)self, (void)alignment, (void)offset, (void)zeroed; /* it reads zero, and the head is 64 */
-    if (__builtin_add_overflow(bytes, HEAD + 2 * FREEHOLD__GUARD, &whole) ||
+    if (__builtin_add_overflow(bytes, HEAD, &whole) ||
         !freehold__round_up_checked(whole, freehold__port_page_size(), &whole))
         return NULL;
-    char *base = freehold__port_map(whole, 1);
-    if (base == NULL)
+    char *head = whole <= PTRDIFF_MAX ? freehold__map_guarded(whole) : NULL;
+    if (head == NULL)
         return NULL;
-    if (!freehold__port_guard(base, FREEHOLD__GUARD) ||
-        !freehold__port_guard(base + whole - FREEHOLD__GUARD, FREEHOLD__GUARD)) {
-        freehold__port_unmap(base, whole);
-        return NULL;
-    }
-    *(size_t *)(void *)(base + FREEHOLD__GUARD) = whole;
-    return base + FREEHOLD__GUARD + HEAD;
+    *(size_t *)(void *)head = whole;
+    return head + HEAD;
 }
 
 static size_t unmap_guarded(freehold_allocator *self, void *block)
@@ -38,7 +32,7 @@ static size_t unmap_guarded(freehold_allocator *self, void *block)
     char *head = (char *)block - HEAD;
     size_t whole = *(size_t *)(void *)head;
     (void)self;
-    freehold__port_unmap(head - FREEHOLD__GUARD, whole);
+    freehold__unmap_guarded(head, whole);
     return whole;
 }
 

@@ -8,32 +8,22 @@
  * They are a handful, and large. The lock of the debugging allocator guards them.
  */
 #include "check/check.h"
+#include "pages/guarded.h"
 
 #define MOST 16
 
 typedef struct mapping {
-    uintptr_t base; /* the first guard; 0: there is none */
-    size_t bytes;   /* with both guards */
+    uintptr_t start; /* 0: there is none */
+    size_t bytes;
 } mapping;
 
 static mapping mappings[MOST];
 
-static mapping *mapping_at(uintptr_t base)
+static mapping *mapping_at(uintptr_t start)
 {
     for (size_t i = 0; i < MOST; i++)
-        if (mappings[i].base == base)
+        if (mappings[i].start == start)
             return &mappings[i];
-    return NULL;
-}
-
-/* NULL: the system refuses. */
-static char *map_between_guards(size_t bytes, size_t guard)
-{
-    char *base = freehold__port_map(bytes + 2 * guard, guard);
-    if (base == NULL ||
-        (freehold__port_guard(base, guard) && freehold__port_guard(base + guard + bytes, guard)))
-        return base;
-    freehold__port_unmap(base, bytes + 2 * guard);
     return NULL;
 }
 
@@ -46,23 +36,21 @@ static void *records_allocate(
     if (unused == NULL || offset != 0 || alignment > page ||
         !freehold__round_up_checked(bytes, page, &whole) || whole > PTRDIFF_MAX)
         return NULL;
-    char *base = map_between_guards(whole, page);
-    if (base == NULL)
-        return NULL;
-    *unused = (mapping){(uintptr_t)base, whole + 2 * page};
-    return base + page;
+    void *start = freehold__map_guarded(whole);
+    if (start != NULL)
+        *unused = (mapping){(uintptr_t)start, whole};
+    return start;
 }
 
 static size_t records_free(freehold_allocator *self, void *block)
 {
-    size_t page = freehold__port_page_size();
-    mapping *of = mapping_at((uintptr_t)block - page);
+    mapping *of = mapping_at((uintptr_t)block);
     (void)self;
     freehold__assert(of != NULL);
     size_t bytes = of->bytes;
-    freehold__port_unmap((void *)of->base, bytes);
+    freehold__unmap_guarded(block, bytes);
     *of = (mapping){0, 0};
-    return bytes - 2 * page;
+    return bytes;
 }
 
 static const freehold_operations operations = {
@@ -80,7 +68,7 @@ void freehold__check_records_init(freehold_allocator *records)
 bool freehold__check_records_have(uintptr_t address)
 {
     for (size_t i = 0; i < MOST; i++)
-        if (address - mappings[i].base < mappings[i].bytes)
+        if (address - mappings[i].start < mappings[i].bytes)
             return true;
     return false;
 }

@@ -2,7 +2,7 @@
 #include "pages/large.h"
 
 #include "base/assert.h"
-#include "pages/section.h"
+#include "pages/guarded.h"
 
 typedef struct freehold__large_kept {
     uintptr_t base;
@@ -108,29 +108,7 @@ static size_t table_bytes(size_t capacity)
         KEPT_BYTES + capacity * sizeof(freehold__large_block), freehold__port_page_size());
 }
 
-/* One mapping holds the kept list and the table behind it, between guards: it may lie next to a
- * user's block. */
-static kept_block *table_map(size_t capacity)
-{
-    size_t bytes = table_bytes(capacity);
-    char *base = freehold__port_map(bytes + 2 * FREEHOLD__GUARD, 1);
-    if (base == NULL)
-        return NULL;
-    if (!freehold__port_guard(base, FREEHOLD__GUARD) ||
-        !freehold__port_guard(base + FREEHOLD__GUARD + bytes, FREEHOLD__GUARD)) {
-        freehold__port_unmap(base, bytes + 2 * FREEHOLD__GUARD);
-        return NULL;
-    }
-    return (kept_block *)(void *)(base + FREEHOLD__GUARD);
-}
-
-static void table_unmap(kept_block *memory, size_t capacity)
-{
-    freehold__port_unmap(
-        (char *)memory - FREEHOLD__GUARD, table_bytes(capacity) + 2 * FREEHOLD__GUARD);
-}
-
-/* Makes room for one more block. */
+/* Makes room for one more block. One mapping holds the kept list and the table behind it. */
 static bool reserve_entry(freehold__large *large)
 {
     if (large->capacity != 0 && (large->count + 1) * 2 <= large->capacity)
@@ -141,7 +119,7 @@ static bool reserve_entry(freehold__large *large)
         size_t capacity;
     } old = {large->table, large->kept, large->capacity};
     size_t capacity = old.capacity == 0 ? FIRST_CAPACITY : old.capacity * 2;
-    kept_block *memory = table_map(capacity);
+    kept_block *memory = freehold__map_guarded(table_bytes(capacity));
     if (memory == NULL)
         return old.capacity != 0 && large->count + 1 < old.capacity; /* crowded, but right */
     large->kept = memory;
@@ -155,7 +133,7 @@ static bool reserve_entry(freehold__large *large)
             put(large, old.table[i]);
     large->count = count;
     if (old.kept != NULL)
-        table_unmap(old.kept, old.capacity);
+        freehold__unmap_guarded(old.kept, table_bytes(old.capacity));
     return true;
 }
 
@@ -683,7 +661,7 @@ void freehold__large_release(freehold__large *large)
         if (large->table[i].base != 0)
             freehold__port_unmap((void *)large->table[i].base, large->table[i].bytes);
     if (large->kept != NULL)
-        table_unmap(large->kept, large->capacity);
+        freehold__unmap_guarded(large->kept, table_bytes(large->capacity));
     large->kept = NULL;
     large->table = NULL;
     large->capacity = large->count = 0;

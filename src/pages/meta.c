@@ -2,12 +2,10 @@
 #include "pages/meta.h"
 
 #include "base/bits.h"
-#include "pages/section.h"
-#include "port/port.h"
+#include "pages/guarded.h"
 
-#define GUARD ((size_t)FREEHOLD__GUARD)
-/* | guard | chunk head, structures ... | guard |; freestanding all of it is memory */
-#define CHUNK ((size_t)(FREEHOLD_FREESTANDING ? 16 : 512) * 1024)
+/* Bytes: chunk head, structures ... With its guards a chunk has a round number of them. */
+#define CHUNK ((size_t)(FREEHOLD_FREESTANDING ? 16 : 512) * 1024 - 2 * FREEHOLD__GUARD)
 
 typedef struct freehold__meta_chunk {
     struct freehold__meta_chunk *next;
@@ -16,14 +14,9 @@ typedef struct freehold__meta_chunk {
 
 static chunk *chunk_map(void)
 {
-    char *base = freehold__port_map(CHUNK, 1);
-    if (base == NULL)
+    chunk *c = freehold__map_guarded(CHUNK);
+    if (c == NULL)
         return NULL;
-    if (!freehold__port_guard(base, GUARD) || !freehold__port_guard(base + CHUNK - GUARD, GUARD)) {
-        freehold__port_unmap(base, CHUNK);
-        return NULL;
-    }
-    chunk *c = (chunk *)(base + GUARD);
     c->used = 64;
     return c;
 }
@@ -31,10 +24,10 @@ static chunk *chunk_map(void)
 void *freehold__meta_alloc(freehold__meta *meta, size_t bytes)
 {
     size_t size;
-    if (!freehold__round_up_checked(bytes, 64, &size) || size > CHUNK - 2 * GUARD - 64)
+    if (!freehold__round_up_checked(bytes, 64, &size) || size > CHUNK - 64)
         return NULL;
     chunk *c = meta->chunks;
-    if (c == NULL || c->used + size > CHUNK - 2 * GUARD) {
+    if (c == NULL || c->used + size > CHUNK) {
         c = chunk_map();
         if (c == NULL)
             return NULL;
@@ -62,7 +55,7 @@ void freehold__meta_release(freehold__meta *meta)
     meta->chunks = NULL;
     while (c != NULL) {
         chunk *next = c->next;
-        freehold__port_unmap((char *)c - GUARD, CHUNK);
+        freehold__unmap_guarded(c, CHUNK);
         c = next;
     }
 }
