@@ -15,9 +15,9 @@
 typedef struct tally {
     freehold__heap *heap;
     const char *wrong;
-    size_t slabs, bytes, pending;                                    /* in the page map */
-    size_t in_state[5];                                              /* by freehold__slab_state */
-    size_t counted, granules, held, notices, active, partial, empty; /* by the lanes */
+    size_t slabs, bytes, pending;                           /* in the page map */
+    size_t in_state[5];                                     /* by freehold__slab_state */
+    size_t granules, held, notices, active, partial, empty; /* by the lanes */
     size_t resting, resting_bytes;
 } tally;
 
@@ -94,7 +94,7 @@ static const char *check_list(const freehold__lane *lane, const freehold__bin *b
 {
     *last = NULL;
     for (const freehold__slab *s = first; s != NULL; *last = s, s = s->next, ++*length)
-        if (*length >= bin->slabs || !belongs(lane, bin, s, state) || s->prev != *last)
+        if (*length >= bin->granules || !belongs(lane, bin, s, state) || s->prev != *last)
             return freehold__corrupt(
                 state == FREEHOLD__SLAB_PARTIAL
                     ? "lane: a slab in the queue of partial slabs does not belong there"
@@ -148,7 +148,6 @@ static const char *check_bin(
         wrong = freehold__corrupt("lane: the active slab is not marked as active", bin);
     if (wrong == NULL)
         wrong = check_chain(bin);
-    t->counted += bin->slabs;
     t->active += bin->active != NULL;
     t->partial += partial;
     t->empty += empty;
@@ -263,7 +262,6 @@ static const char *check_sums(const tally *t)
         const char *what;
         size_t expected, found;
     } sums[] = {
-        {slabs, t->slabs, t->counted},
         {slabs, t->bytes, t->held},
         {slabs, t->bytes, t->granules * FREEHOLD__GRANULE},
         {resting, t->resting_bytes, t->heap->pages.resting * FREEHOLD__GRANULE},

@@ -196,26 +196,18 @@ static void unlink_slab(freehold__lane *lane, freehold__bin *bin, freehold__slab
 
 /* ---- slabs come and go ----------------------------------------------------------------------- */
 
-static void count_slab(freehold__lane *lane, freehold__bin *bin, const freehold__slab *slab, int n)
-{
-    bin->slabs += (uint32_t)n;
-    bin->granules +=
-        (uint32_t)n * (uint32_t)(freehold__slab_bytes(slab) >> FREEHOLD__GRANULE_SHIFT);
-    lane->held_bytes += (size_t)n * freehold__slab_bytes(slab);
-}
-
 /*
  * Gives an empty slab's span back to the page layer. Fails when a notice is on its way: the slab
  * must then stay this lane's until the notice is taken from the inbox, which brings the slab here
  * again.
  */
-static bool release_slab(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab)
+static bool release_slab(freehold__lane *lane, freehold__slab *slab)
 {
     uintptr_t mine = (uintptr_t)lane;
     if (!atomic_compare_exchange_strong_explicit(
             &slab->owner, &mine, 0, memory_order_seq_cst, memory_order_relaxed))
         return false;
-    count_slab(lane, bin, slab, -1);
+    freehold__lane_count(lane, slab, -1);
     bool touched = slab->opened != 0 || !slab->zeroed;
     freehold__pages_give(&lane->heap->pages, slab->base, touched);
     return true;
@@ -364,7 +356,7 @@ static freehold__slab *convert_empty(freehold__lane *lane, freehold__bin *bin)
     bool left = atomic_compare_exchange_strong_explicit(
         &slab->owner, &mine, 0, memory_order_seq_cst, memory_order_relaxed);
     if (left) {
-        count_slab(lane, other, slab, -1);
+        freehold__lane_count(lane, slab, -1);
         size_t granules = freehold__in_granules(freehold__slab_bytes(slab));
         make_slab(lane, bin, (freehold__span){slab->base, slab, false}, granules);
     }
@@ -405,7 +397,7 @@ static void place(freehold__lane *lane, freehold__slab *slab)
     unsigned free = freehold__slab_free(slab), enough = rejoin_at(bin, slab);
     if (free == slab->slots) {
         freehold__slab_set_trigger(slab, FREEHOLD__TRIGGER_NEVER);
-        if (keeps_empty(lane, bin, slab) || !release_slab(lane, bin, slab))
+        if (keeps_empty(lane, bin, slab) || !release_slab(lane, slab))
             push_empty(lane, bin, slab);
     } else if (free >= enough) {
         freehold__slab_set_trigger(slab, 0);
@@ -429,7 +421,7 @@ static bool hand_over(
         place(lane, slab);
         return false;
     }
-    count_slab(lane, bin, slab, -1);
+    freehold__lane_count(lane, slab, -1);
     return true;
 }
 
@@ -667,7 +659,7 @@ static bool refill_more(freehold__lane *lane, freehold__bin *bin)
         slab = new_slab(lane, bin);
     if (slab == NULL)
         return false;
-    count_slab(lane, bin, slab, 1);
+    freehold__lane_count(lane, slab, 1);
     activate(lane, bin, slab);
     return true;
 }
@@ -855,7 +847,7 @@ static void retain_empties(freehold__lane *lane, freehold__bin *bin, bool all)
     for (freehold__slab *slab = bin->empty, *next; slab != NULL && surplus > 0; slab = next) {
         next = slab->next;
         unlink_slab(lane, bin, slab);
-        if (release_slab(lane, bin, slab))
+        if (release_slab(lane, slab))
             surplus--;
         else
             push_empty(lane, bin, slab);

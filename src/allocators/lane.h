@@ -33,7 +33,7 @@ typedef struct freehold__bin {
     freehold__slab *active;
     freehold__slab *first, *last;   /* queue of partial slabs, first in first out */
     freehold__slab *empty;          /* stack of empty slabs */
-    uint32_t slabs, granules;       /* of the class in this lane, in whichever state */
+    uint32_t granules;              /* of all slabs of the class in this lane, in whichever state */
     uint16_t empties, idle_empties; /* now; the fewest since retention last looked */
     uint8_t index;
 } freehold__bin;
@@ -151,6 +151,14 @@ typedef enum freehold__put {
     FREEHOLD__PUT_EVENT, /* done, and the slab wants to be looked at: freehold__lane_event */
     FREEHOLD__PUT_MISUSE /* nothing was changed */
 } freehold__put;
+
+/* A slab comes to the lane (1), or leaves it (-1). The lane's lock. */
+static inline void freehold__lane_count(freehold__lane *lane, const freehold__slab *slab, int n)
+{
+    size_t bytes = freehold__slab_bytes(slab);
+    lane->bin[slab->index].granules += (uint32_t)n * (uint32_t)(bytes >> FREEHOLD__GRANULE_SHIFT);
+    lane->held_bytes += (size_t)n * bytes;
+}
 
 /* Puts a slot back into a slab of this lane's own. */
 static inline freehold__put freehold__slab_put(freehold__slab *slab, uintptr_t address)

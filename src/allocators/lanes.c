@@ -312,9 +312,7 @@ static void repair_slab(void *context, uintptr_t base, void *descriptor)
         if (slab->state == FREEHOLD__SLAB_FULL && freehold__slab_count_freed(slab) != 0)
             notice = true; /* on its way between two lanes, perhaps */
     }
-    owner->bin[slab->index].slabs++;
-    owner->bin[slab->index].granules += (uint32_t)freehold__in_granules(freehold__slab_bytes(slab));
-    owner->held_bytes += freehold__slab_bytes(slab);
+    freehold__lane_count(owner, slab, 1);
     if (notice) {
         slab->owner = (uintptr_t)owner | FREEHOLD__PENDING;
         slab->next_pending = owner->inbox;
@@ -333,7 +331,7 @@ void freehold__heap_repair(freehold__heap *heap, freehold__lane *mine)
         lane->inbox = NULL;
         lane->held_bytes = 0;
         for (unsigned i = 0; i < FREEHOLD__CLASSES; i++)
-            lane->bin[i].slabs = lane->bin[i].granules = 0;
+            lane->bin[i].granules = 0;
         if (lane != mine) {
             lane->state = FREEHOLD__LANE_PARKED;
             lane->inside = 0; /* a thread that was giving way to the fork may have left its mark */

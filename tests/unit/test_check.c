@@ -304,7 +304,6 @@ static void fields_of_lanes(void **state)
         FIELD(bin, first, POINTER),
         FIELD(bin, last, POINTER),
         FIELD(bin, empty, POINTER),
-        FIELD(bin, slabs, NUMBER),
         FIELD(bin, granules, NUMBER),
         FIELD(bin, empties, NUMBER),
         FIELD(bin, index, NUMBER),

@@ -312,7 +312,8 @@ static void the_inbox_is_emptied_when_slots_are_needed(void **state)
     for (unsigned i = 0; i < 40 * count; i++)
         (void)take(owner, 2048);
     assert_int_equal(heap.pages.peak, peak); /* all of it came back, no more was needed */
-    assert_int_equal(owner->bin[bin_for(owner, 2048)->index].slabs, 40);
+    const freehold__bin *bin = bin_for(owner, 2048);
+    assert_int_equal(bin->granules, 40 * freehold__size_classes[bin->index].granules);
     sound();
 }
 
