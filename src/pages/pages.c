@@ -411,32 +411,25 @@ static bool purge_block(
     return true;
 }
 
-/* With huge pages a block that was touched anywhere may be resident everywhere. */
-static void mark_huge(
-    freehold__pages *pages, freehold__section *section, unsigned first, unsigned granules)
-{
-    if (section->huge == FREEHOLD__SECTION_SMALL || pages->quota != NULL)
-        return;
-    freehold__lock_take(&pages->lock);
-    freehold__dirty_mark(section, first, granules, true);
-    freehold__lock_drop(&pages->lock);
-}
-
 /*
- * Purges one expired block; false when there is none, or the port refuses. One that has no whole page of its
- * own stays as it is, and is the newest one then. Under the purge lock.
+ * Purges one expired block; false when there is none, or the port refuses. With huge pages a block that was
+ * touched anywhere may be resident everywhere. One that has no whole page of its own stays as it is, and is the
+ * newest one then. Under the purge lock.
  */
 static bool purge_one(freehold__pages *pages, uint32_t now, size_t *slice)
 {
     freehold__lock_take(&pages->lock);
     freehold__granule *block = take_expired(pages, now, slice == NULL);
-    freehold__lock_drop(&pages->lock);
-    if (block == NULL)
+    if (block == NULL) {
+        freehold__lock_drop(&pages->lock);
         return false;
+    }
     freehold__section *section = freehold__granule_section(block);
     unsigned first = freehold__granule_number(block), granules = 1u << block->order;
+    if (section->huge != FREEHOLD__SECTION_SMALL && pages->quota == NULL)
+        freehold__dirty_mark(section, first, granules, true);
+    freehold__lock_drop(&pages->lock);
     freehold__slice_spend(slice, block->dirty * FREEHOLD__GRANULE);
-    mark_huge(pages, section, first, granules);
     bool purged = purge_block(pages, section, first, granules);
     freehold__lock_take(&pages->lock);
     freehold__buddy_give(&pages->buddy, section, first, granules, false, now);

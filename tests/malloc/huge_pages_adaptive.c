@@ -42,6 +42,28 @@ static void free_every(size_t step)
     }
 }
 
+/* Memory of which the first block alone was touched, in a huge page: all of it goes back with that, so that
+ * no huge page is split. */
+static void give_back_a_part(void)
+{
+    static char *extra[1000];
+    size_t count = 0;
+    do {
+        CHECK(count < sizeof extra / sizeof *extra);
+        extra[count] = malloc(BLOCK);
+        memset(extra[count], 1, BLOCK);
+    } while ((uintptr_t)extra[count++] % (2 * MIB) != 0);
+    char *first = extra[--count];
+    mapping m = mapping_of(first);
+    CHECK(has(&m, "hg "));
+    free(first);
+    malloc_trim(0);
+    m = mapping_of(first);
+    CHECK(has(&m, "hg "));
+    while (count > 0)
+        free(extra[--count]);
+}
+
 int main(int argc, char **argv)
 {
     bool limited = argc == 2 && strcmp(argv[1], "limited") == 0;
@@ -64,6 +86,8 @@ int main(int argc, char **argv)
     }
     CHECK(last.huge_kib > 0 || !system_gives());
     CHECK(count_with("hg ") >= BLOCKS / 50 / 2);
+
+    give_back_a_part();
 
     char *large = malloc(16 * MIB);
     mapping m = mapping_of(large);
