@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../fail.h"
 #include "freehold/freehold.h"
 #include "freehold/hooks.h"
 
@@ -32,13 +33,6 @@
 #define ENOUGH  (SECTION < MIB ? 4 * MIB : 7 * MIB) /* of 12 MiB */
 #define LITTLE  (6 * SECTION)
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 #define SOUND(allocator)                                                                           \
     do {                                                                                           \
         const char *wrong_ = freehold_check(allocator);                                            \

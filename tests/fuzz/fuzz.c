@@ -16,18 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../fail.h"
 #include "allocators/single.h"
 #include "freehold/freehold.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static void sound(freehold_allocator *a)
 {

@@ -13,19 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../fail.h"
 #include "freehold/freehold.h"
 
 #define THREADS 4
 #define SHARED  64
 #define OWN     200
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* What a block begins with; the byte of its tag fills the rest. */
 typedef struct block {

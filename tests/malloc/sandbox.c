@@ -6,15 +6,12 @@
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "../forbid.h"
 #include "allocators/lane.h"
 #include "check.h"
 #include "malloc/process.h"
@@ -25,19 +22,6 @@
 
 static _Atomic(unsigned char *) shared[BLOCKS];
 static _Atomic int stop;
-
-static bool forbid(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_membarrier, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
 
 static void *exchange(void *seed)
 {
@@ -56,7 +40,7 @@ int main(void)
 {
     pthread_t thread[THREADS];
     opaque(malloc(1));
-    if (!freehold__port_asymmetric || !forbid()) {
+    if (!freehold__port_asymmetric || !forbid(__NR_membarrier, EPERM)) {
         printf("there is no membarrier, or it cannot be forbidden\n");
         return SKIPPED;
     }

@@ -8,16 +8,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../forbid.h"
 #include "port/port.h"
 
 static char folder[] = "/tmp/freehold-files.XXXXXX", name[100];
@@ -76,26 +74,12 @@ static void appending_leaves_no_file_open(void **state)
     unlink(name);
 }
 
-/* flock is refused, as by a file system that has none. */
-static bool without_locks(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_flock, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
 enum { CANNOT_SAY = 77 };
 
 static int open_without_locks(void)
 {
     freehold__shared_file file;
-    if (!without_locks())
+    if (!forbid(__NR_flock, EOPNOTSUPP))
         return CANNOT_SAY;
     for (int times = 0; times < 2; times++) {
         const char *wrong = freehold__port_file_open(&file, name, false, 65536);
