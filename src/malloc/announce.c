@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Threads announced: in the shared library pthread_create and thrd_create come by here, so that the
- * fork handlers are registered while there is still one thread. (A thread that libc starts for
- * itself does not; see freehold__fork_handlers in process.c for that one.) The static library has
- * no such file: a program has room for one function of a name.
+ * fork handlers are registered while there is still one thread. A thread that libc starts for itself
+ * does not: for that one they are registered when the library is next asked for a lane or a large
+ * block (process.c), or here by the fork itself, before it has begun: what is registered in the midst
+ * of a fork, by a handler of the program, say, is not called in it. The static library has no such
+ * file: a program has room for one function of a name.
  */
 #define _GNU_SOURCE 1
 #include "malloc/process.h"
@@ -52,3 +54,16 @@ FREEHOLD__EXPORT int thrd_create(thrd_t *thread, thrd_start_t run, void *argumen
     creator *create = (creator *)next("thrd_create", &memo);
     return create != NULL ? create(thread, run, argument) : thrd_error;
 }
+
+#if defined(__GLIBC__)
+extern pid_t __fork(
+    void); /* glibc's other name for it, as public: nothing is to be looked up here */
+
+/* Other libcs are not asked whether there is one thread: there the handlers are there from the start. */
+FREEHOLD__EXPORT pid_t fork(void)
+{
+    if (!freehold__is_single_threaded())
+        freehold__fork_handlers();
+    return __fork();
+}
+#endif

@@ -15,10 +15,10 @@
 
 #include "check.h"
 
-enum { FORKS = 100, SIZES = 40 };
+enum { FORKS = 100, HIDDEN = 20, SIZES = 40 };
 
-static _Atomic unsigned in_handlers;
-static _Atomic bool stop;
+static _Atomic unsigned in_handlers, rounds; /* how often allocate_always was through */
+static _Atomic bool stop, hidden;
 
 static void allocate_some(void)
 {
@@ -33,6 +33,19 @@ static void in_handler(void)
 {
     allocate_some();
     in_handlers++;
+}
+
+/*
+ * A process that has only just got a thread which the library has not seen: its first fork waits here,
+ * before it copies anything, until that thread is in the midst of allocating. (If it cannot, because the
+ * locks are taken already, as they should be, then not for long.)
+ */
+static void until_the_hidden_thread_is_busy(void)
+{
+    unsigned enough = rounds + 2;
+    bool wait = atomic_exchange(&hidden, false);
+    for (int i = 0; wait && i < 100 && (int)(enough - rounds) > 0; i++)
+        usleep(100);
 }
 
 static void fork_once(void)
@@ -60,8 +73,10 @@ static void *fork_often(void *unused)
 static void *allocate_always(void *unused)
 {
     (void)unused;
-    while (!stop)
+    while (!stop) {
         allocate_some();
+        rounds++;
+    }
     return NULL;
 }
 
@@ -94,8 +109,9 @@ static void with_hidden_thread(void)
     event.sigev_notify_function = allocate_in_timer;
     CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
     struct itimerspec soon = {.it_value = {0, 1000}};
+    hidden = true;
     CHECK(timer_settime(timer, 0, &soon, NULL) == 0);
-    for (int i = 0; i < 5 * FORKS; i++)
+    for (int i = 0; i < FORKS; i++)
         fork_once();
     stop = true;
 }
@@ -131,10 +147,12 @@ static void in_child(void (*test)(void))
 int main(void)
 {
     CHECK(pthread_atfork(in_handler, in_handler, in_handler) == 0);
+    CHECK(pthread_atfork(until_the_hidden_thread_is_busy, NULL, NULL) == 0);
     fork_once(); /* one thread, nothing allocated */
     fork_once();
     in_child(with_threads);
-    in_child(with_hidden_thread);
+    for (int i = 0; i < HIDDEN; i++)
+        in_child(with_hidden_thread);
     in_child(with_standard_thread);
     with_threads();
     return 0;
