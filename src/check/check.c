@@ -155,9 +155,9 @@ __attribute__((constructor)) static void process_begins(void)
 /* Once, when a block was to be on pages, and is not. */
 static freehold__cold void say_beyond(void)
 {
-    static _Atomic bool said;
+    static _Atomic unsigned said; /* not a bool: RISC-V has no exchange of a byte */
     freehold__text text = {.length = 0};
-    if (atomic_load(&said) || atomic_exchange(&said, true))
+    if (atomic_load(&said) || atomic_exchange(&said, 1))
         return;
     freehold__text_decimal(&text, atomic_load(&freehold__debug_state(&debug)->on_pages));
     freehold__text_add(&text,

@@ -43,7 +43,8 @@ static void in_handler(void)
 static void until_the_hidden_thread_is_busy(void)
 {
     unsigned enough = rounds + 2;
-    bool wait = atomic_exchange(&hidden, false);
+    bool wait = hidden;
+    hidden = false;
     for (int i = 0; wait && i < 100 && (int)(enough - rounds) > 0; i++)
         usleep(100);
 }
