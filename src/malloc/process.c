@@ -72,10 +72,11 @@ static void start(void)
 {
     atomic_store(&starting, freehold__port_thread());
     freehold__port_start();
+    freehold__options_read(
+        options_given()); /* before libc allocates: musl does, for the handlers */
     pthread_key_create(&exit_key, thread_exits);
     if (!freehold__threads_are_announced() || !freehold__is_single_threaded())
         freehold__fork_handlers();
-    freehold__options_read(options_given());
     atomic_store(&starting, 0);
     atomic_store_explicit(&started, true, memory_order_release);
 }

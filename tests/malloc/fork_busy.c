@@ -7,6 +7,7 @@
 #define _GNU_SOURCE 1
 #include <malloc.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdatomic.h>
 
 #include "check.h"
@@ -126,7 +127,12 @@ static void in_child(int number)
 }
 
 /* Registered before the library's handlers, and so called after them: while the process is copied, none of its other
- * threads is in the middle of anything that a lock guards. */
+ * threads is in the middle of anything that a lock guards. (With other libcs than glibc the library's come first.) */
+#if defined(__GLIBC__)
+#define LOOKS true
+#else
+#define LOOKS false
+#endif
 static _Atomic int forks_looked_at;
 
 static void all_locks_are_held(void)
@@ -143,7 +149,7 @@ static void all_locks_are_held(void)
 
 __attribute__((constructor(101))) static void look_at_forks(void)
 {
-    CHECK(pthread_atfork(all_locks_are_held, NULL, NULL) == 0);
+    CHECK(!LOOKS || pthread_atfork(all_locks_are_held, NULL, NULL) == 0);
 }
 
 int main(int argc, char **argv)
@@ -170,7 +176,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < BOXES; i++)
         unpack(box[i]);
     CHECK(freehold__heap_check(&freehold__process_heap) == NULL);
-    CHECK(forks_looked_at == forks);
+    CHECK(!LOOKS || forks_looked_at == forks);
     printf("%d forks, %lu parcels\n", forks, (unsigned long)swapped);
     return 0;
 }
