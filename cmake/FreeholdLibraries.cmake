@@ -42,7 +42,8 @@ if(WIN32)
 endif()
 foreach(objects freehold_core_objects freehold_malloc_objects freehold_announce_objects freehold_check_objects)
     set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON)
-    target_compile_options(${objects} PRIVATE ${tls_flags} -ffunction-sections) # near.ld names functions
+    # near.ld names functions; stacks are found by unwind tables, which C does not have on every processor.
+    target_compile_options(${objects} PRIVATE ${tls_flags} -ffunction-sections -funwind-tables)
     target_link_libraries(${objects} PRIVATE freehold_warnings freehold_library_flags)
     if(FREEHOLD_SANITIZE STREQUAL "undefined")
         if(CMAKE_C_COMPILER_ID MATCHES "Clang")
