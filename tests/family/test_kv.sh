@@ -26,6 +26,10 @@ expect() { # WANTED COMMAND...
     [ "$found" = "$wanted" ] || fail "$*: '$found' and not '$wanted'"
 }
 
+if [ -n "${FREEHOLD_TEST_EMULATOR:-}" ] && ! kv "$store" list >"$folder/said" 2>&1; then
+    cat "$folder/said" # QEMU has no lock that processes can share
+    exit 77
+fi
 expect "" kv "$store" put colour blue
 expect "" kv "$store" put shape "a long circle"
 expect blue kv "$store" get colour

@@ -94,7 +94,8 @@ int main(int argc, char **argv)
     CHECK(!has(&m, "hg ") && !has(&m, "nh "));
     free(large);
 
-    /* All is freed and given back: sections of which nothing is left go on with huge pages. */
+    /* All is freed and given back: sections of which nothing is left go on with huge pages. (Not those of 4 MiB,
+     * where addresses have 32 bits: half of one is in pieces of less than a huge page.) */
     uintptr_t where[BLOCKS];
     memcpy(where, block, sizeof where);
     free_every(1);
@@ -102,7 +103,7 @@ int main(int argc, char **argv)
     malloc_trim(0);
     CHECK(resident() + BLOCKS / 2 * BLOCK < before);
     memcpy(block, where, sizeof where);
-    CHECK(count_with("hg ") > 0);
+    CHECK(count_with("hg ") > 0 || sizeof(void *) == 4);
 
     /* Of four blocks one stays: every section is split. */
     allocate(0, BLOCKS);
