@@ -366,7 +366,8 @@ fast size_t judge_head(const region *r, unsigned bin)
 
 /* What lies between two blocks of a bin, or before its first, is another block now, or none: then each is told
  * of the other one. */
-fast void tell(region *r, unsigned bin, size_t next, size_t prev, size_t new_next, size_t new_prev)
+fast void tell_neighbours(
+    region *r, unsigned bin, size_t next, size_t prev, size_t new_next, size_t new_prev)
 {
     if (next != 0) {
         links l = get_links(r, next);
@@ -391,7 +392,7 @@ fast void wipe_links(region *r, size_t place)
 
 fast void unlink_block(region *r, size_t place, unsigned bin, size_t next, size_t prev)
 {
-    tell(r, bin, next, prev, next, prev);
+    tell_neighbours(r, bin, next, prev, next, prev);
     if ((next | prev) == 0)
         mark_bin(r, bin, false);
     wipe_links(r, place);
@@ -401,7 +402,7 @@ fast void unlink_block(region *r, size_t place, unsigned bin, size_t next, size_
 fast void replace_block(region *r, unsigned bin, size_t next, size_t prev, size_t start, bool zero)
 {
     write_links(r, start, next, prev | (zero ? ZERO_BIT : 0));
-    tell(r, bin, next, prev, start, start);
+    tell_neighbours(r, bin, next, prev, start, start);
 }
 
 fast void link_block(region *r, unsigned bin, size_t start, bool zero)
