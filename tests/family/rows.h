@@ -160,6 +160,13 @@ static inline freehold_allocator *row_cpu_heap(freehold_cpu_heap *heap, void *bu
 }
 
 /* clang-format off */
+#if defined(_WIN32) /* where processes cannot share a region */
+#define ROWS_OF_PROCESSES(R)
+#else
+#define ROWS_OF_PROCESSES(R)                                                                       \
+    R(shared_region, shared_region, row_shared_region(a, buffer),                                  \
+        .any_offset = true, .no_trim = true, .given = true, .asks = 1)
+#endif
 #define EACH_ROW(R)                                                                                \
     R(heap, heap, freehold_heap_init(a), .any_offset = true, .same_up_to = 524288)                 \
     R(heap_of_64, heap, freehold_heap_init_aligned(a, 64),                                         \
@@ -209,8 +216,7 @@ static inline freehold_allocator *row_cpu_heap(freehold_cpu_heap *heap, void *bu
         .any_offset = true, .no_trim = true, .given = true, .one_thread = true)                    \
     R(region_of_64, region, row_region(a, buffer, 64, true),                                       \
         .any_offset = true, .given = true, .one_thread = true, .few_sizes = true)                  \
-    R(shared_region, shared_region, row_shared_region(a, buffer),                                  \
-        .any_offset = true, .no_trim = true, .given = true, .asks = 1)                             \
+    ROWS_OF_PROCESSES(R)                                                                           \
     R(slab, slab, freehold_slab_init(a, 100), .largest = 112, .beyond = FREEHOLD_UNSUPPORTED,      \
         .fixed = 112, .most_aligned = 16)                                                          \
     R(slab_of_5000, slab, freehold_slab_init_aligned(a, 5000, 1024), .largest = 5120,              \

@@ -146,7 +146,7 @@ for turn in range(12):
         keep = None
 print(sum(map(ord, "".join(str(i) for i in range(1000)))))
 """
-    for command, said, status in [(python + [objects], "MemoryError", 1), (perl + [strings], "Out of memory!", 1),
+    for command, said, status in [(python + [objects], "MemoryError", 1), (perl + [strings], "Out of memory", 1),
                                   (python + [again], "", 0)]:
         err, most = resident("limit=48M", *command, status=status)
         line, rest = err.split("\n", 1)
