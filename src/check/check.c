@@ -123,8 +123,8 @@ static freehold_debug *checker(void)
  */
 static void configure(void)
 {
-    const char *pages = getenv("FREEHOLD_CHECK_PAGES"),
-               *quarantine = getenv("FREEHOLD_CHECK_QUARANTINE");
+    const char *pages = secure_getenv("FREEHOLD_CHECK_PAGES"),
+               *quarantine = secure_getenv("FREEHOLD_CHECK_QUARANTINE");
     freehold_debug_options *options = &freehold__debug_state(&debug)->options;
     freehold__lock_take(lock());
     if (pages != NULL && strcmp(pages, "1") == 0 && freehold__port_on_access(on_access)) {

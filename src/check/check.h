@@ -32,7 +32,8 @@ void freehold__check_report_begin(void);
 void freehold__check_report_note(const char *what);
 
 /*
- * Reports what is live, and overflows of it. Environment:
+ * Reports what is live, and overflows of it. Environment, but not of who starts a program that has privileges of
+ * its own:
  *     FREEHOLD_CHECK_REPORT  the file; %p: the process id. Standard error if there is none
  *     FREEHOLD_CHECK_LEAKS   the most places that are listed (20)
  *     FREEHOLD_CHECK_ALL     1: also what can still be reached

@@ -70,8 +70,9 @@ void freehold__check_report_note(const char *what)
 
 void freehold__check_report_begin(void)
 {
-    const char *report = getenv("FREEHOLD_CHECK_REPORT"), *leaks = getenv("FREEHOLD_CHECK_LEAKS"),
-               *everything = getenv("FREEHOLD_CHECK_ALL");
+    const char *report = secure_getenv("FREEHOLD_CHECK_REPORT"),
+               *leaks = secure_getenv("FREEHOLD_CHECK_LEAKS"),
+               *everything = secure_getenv("FREEHOLD_CHECK_ALL");
     if (report != NULL && strlen(report) < sizeof path) {
         memcpy(path, report, strlen(report) + 1);
         freehold_set_frame_namer(plain_frame);

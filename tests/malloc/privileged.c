@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * F87: a program that gains privileges when it starts (setuid here) does not take FREEHOLD_OPTIONS from who
- * starts it: stats=FILE would append to any file that the program may write. Only root can make such a
- * program; it is one of the user `nobody`, started by root, and the file is in a folder that all may write.
+ * privileged [VARIABLE PREFIX]. F87: a program that gains privileges when it starts (setuid here) does not take
+ * FREEHOLD_OPTIONS from who starts it: stats=FILE would append to any file that the program may write; nor, on
+ * the checking library, FREEHOLD_CHECK_REPORT. Only root can make such a program; it is one of the user `nobody`,
+ * started by root, and the file is in a folder that all may write.
  */
 #define _GNU_SOURCE 1
 #include <fcntl.h>
@@ -27,11 +28,11 @@ static void copy_self(const char *to)
 }
 
 /* The copy's exit status: whether the kernel has said that it is privileged. */
-static int run(const char *program, const char *options)
+static int run(const char *program, const char *variable, const char *value)
 {
     int status, child = fork();
     if (child == 0) {
-        setenv("FREEHOLD_OPTIONS", options, 1);
+        setenv(variable, value, 1);
         execl(program, program, "child", NULL);
         _exit(99);
     }
@@ -45,21 +46,23 @@ int main(int argc, char **argv)
         free(opaque(malloc(100)));
         return getauxval(AT_SECURE) != 0;
     }
-    char folder[] = "/tmp/freehold-privileged.XXXXXX", program[100], options[100];
+    char folder[] = "/tmp/freehold-privileged.XXXXXX", program[100], value[100];
+    const char *variable = argc == 3 ? argv[1] : "FREEHOLD_OPTIONS";
+    const char *prefix = argc == 3 ? argv[2] : "stats=";
     if (geteuid() != 0) {
         printf("only root can make a program of somebody else's\n");
         return SKIPPED;
     }
     CHECK(mkdtemp(folder) != NULL && chmod(folder, 0777) == 0);
     snprintf(program, sizeof program, "%s/program", folder);
-    snprintf(options, sizeof options, "stats=%s/written", folder);
-    const char *written = options + strlen("stats=");
+    snprintf(value, sizeof value, "%s%s/written", prefix, folder);
+    const char *written = value + strlen(prefix);
     copy_self(program);
-    int plain = run(program, options);
+    int plain = run(program, variable, value);
     bool by_plain = access(written, F_OK) == 0;
     unlink(written);
     CHECK(chown(program, NOBODY, NOBODY) == 0 && chmod(program, 04755) == 0);
-    int privileged = run(program, options);
+    int privileged = run(program, variable, value);
     bool by_privileged = access(written, F_OK) == 0;
     unlink(written);
     unlink(program);
