@@ -62,11 +62,19 @@ static void sort(block *blocks, size_t count)
     }
 }
 
-/* Whether the address is in a section of the heap: its state, or where spans are. */
+/* Whether the address is in a section of the heap: its state, or where spans are. The section itself is not
+ * asked: it may be another heap's, which another thread ends just now. */
 static bool is_in_section(uintptr_t address)
 {
-    return freehold__page_map_has(address) &&
-           freehold__section_at(address)->pages == &freehold__process_heap.pages;
+    freehold__pages *pages = &freehold__process_heap.pages;
+    if (!freehold__page_map_has(address))
+        return false;
+    freehold__lock_take(&pages->lock);
+    const freehold__section *section = pages->sections;
+    while (section != NULL && section != freehold__section_at(address))
+        section = section->next;
+    freehold__lock_drop(&pages->lock);
+    return section != NULL;
 }
 
 static freehold__large *large_blocks(void)
