@@ -163,13 +163,20 @@ static bool is_root(void *context, uintptr_t page)
            !overlaps(page, bytes, (void *)r->blocks[at].raw, r->blocks[at].raw_bytes);
 }
 
-static void look_into_found(freehold__reach *r)
+/* Looks into what was found, until something comes that the port is to read: a program may have made whole pages of
+ * its blocks inaccessible. */
+static bool next_found(void *context, uintptr_t *start, size_t *bytes)
 {
+    freehold__reach *r = context;
     while (r->waiting != 0) {
         const block *b = &r->blocks[r->found[--r->waiting]];
-        uintptr_t first = freehold__round_up(b->start, sizeof(uintptr_t));
-        look_at_words(r, (const uintptr_t *)first, b->bytes / sizeof(uintptr_t));
+        *start = freehold__round_up(b->start, sizeof(uintptr_t));
+        *bytes = b->bytes;
+        if (b->bytes >= freehold__port_page_size())
+            return true;
+        look_at_words(r, (const uintptr_t *)*start, b->bytes / sizeof(uintptr_t));
     }
+    return false;
 }
 
 /* ---- begin, end ---------------------------------------------------------------------------------- */
@@ -198,12 +205,11 @@ freehold__reach *freehold__reach_begin(const freehold__debug *d, const void *sta
     if (r == NULL)
         return NULL;
     collect(r);
-    if (r->count != 0 && !freehold__port_scan(stack, is_root, look_at_words, r)) {
-        freehold__reach_end(r);
-        return NULL;
-    }
-    look_into_found(r);
-    return r;
+    freehold__scan scan = {stack, is_root, next_found, look_at_words, r};
+    if (r->count == 0 || freehold__port_scan(&scan))
+        return r;
+    freehold__reach_end(r);
+    return NULL;
 }
 
 bool freehold__reach_has(const freehold__reach *reach, uintptr_t start)

@@ -130,13 +130,18 @@ bool freehold__port_append_copy(const char *name, const char *from);
 uint32_t freehold__port_process_id(void);
 
 /*
- * Reads all memory that is the process's own and can be written: variables, stacks, and what it has
- * mapped, as far as it is resident; other threads may go on meanwhile. Of the stack that the address
- * `stack` is in, what is below it is left out, and so are pages that `wanted` refuses. False: the
- * host cannot, or not all of it.
+ * Reads all memory that is the process's own: variables, stacks, and what it has mapped, as far as it can be
+ * read and was written; then the ranges that are named, as far as they are there, whether the process may read them
+ * or not. Other threads may go on meanwhile. False: the host cannot, or not all of it.
  */
-bool freehold__port_scan(const void *stack, bool (*wanted)(void *context, uintptr_t page),
-    void (*visit)(void *context, const uintptr_t *words, size_t count), void *context);
+typedef struct freehold__scan {
+    const void *stack; /* what is below it, on the stack that it is in, is left out */
+    bool (*wanted)(void *context, uintptr_t page); /* pages that it refuses are left out, too */
+    bool (*next_range)(void *context, uintptr_t *start, size_t *bytes);
+    void (*visit)(void *context, const uintptr_t *words, size_t count);
+    void *context;
+} freehold__scan;
+bool freehold__port_scan(const freehold__scan *scan);
 
 /* An access to memory that is not accessible. */
 typedef struct freehold__access {

@@ -16,13 +16,13 @@
 #define PAGES 16 /* that are read at once */
 
 typedef struct scan {
+    const freehold__scan *is;
     int maps, pagemap, memory;
-    uintptr_t stack;
     size_t page;
-    bool (*wanted)(void *context, uintptr_t page);
-    void (*visit)(void *context, const uintptr_t *words, size_t count);
-    void *context;
     unsigned char *buffer; /* of as many pages */
+    uintptr_t begin, end;  /* of what is being read: a mapping, or a range */
+    bool is_range;         /* all of its pages are wanted */
+    bool is_read_only;     /* of its pages those that were written: the others are as in a file */
 } scan;
 
 /* ---- maps --------------------------------------------------------------------------------------- */
@@ -76,16 +76,20 @@ static bool next_mapping(lines *l, uintptr_t *from, uintptr_t *to, char access[4
 
 /* ---- pages -------------------------------------------------------------------------------------- */
 
-/* Whether a page is there, in memory or swapped out; what cannot be asked is. */
+#define THERE   ((uint64_t)3 << 62) /* in memory, or swapped out */
+#define OF_FILE ((uint64_t)1 << 61)
+
+/* Which pages may have something of the process's own; what cannot be asked does, if it can be written. */
 static unsigned pages_there(const scan *s, uintptr_t from, unsigned count)
 {
-    const uint64_t there = (uint64_t)3 << 62;
     uint64_t entries[PAGES];
     unsigned result = 0;
     off_t at = (off_t)(from / s->page * sizeof *entries);
-    ssize_t bytes = pread(s->pagemap, entries, count * sizeof *entries, at);
+    bool known = pread(s->pagemap, entries, count * sizeof *entries, at) ==
+                 (ssize_t)(count * sizeof *entries);
     for (unsigned i = 0; i < count; i++)
-        if (bytes != (ssize_t)(count * sizeof *entries) || (entries[i] & there) != 0)
+        if (!known ? !s->is_read_only
+                   : (entries[i] & THERE) != 0 && !(s->is_read_only && (entries[i] & OF_FILE) != 0))
             result |= 1u << i;
     return result;
 }
@@ -93,10 +97,18 @@ static unsigned pages_there(const scan *s, uintptr_t from, unsigned count)
 static void read_pages(scan *s, uintptr_t from, unsigned count)
 {
     ssize_t bytes = pread(s->memory, s->buffer, count * s->page, (off_t)from);
-    uintptr_t skip = s->stack - from < count * s->page ? s->stack - from : 0;
-    if (bytes > (ssize_t)skip) /* else it has gone */
-        s->visit(s->context, (const uintptr_t *)(const void *)(s->buffer + skip),
-            ((size_t)bytes - skip) / sizeof(uintptr_t));
+    uintptr_t first = from < s->begin ? s->begin : from,
+              last = from + (bytes < 0 ? 0 : (size_t)bytes); /* less: it has gone */
+    last = last < s->end ? last : s->end;
+    if (first < last)
+        s->is->visit(s->is->context, (const uintptr_t *)(const void *)(s->buffer + (first - from)),
+            (last - first) / sizeof(uintptr_t));
+}
+
+static bool is_wanted(const scan *s, uintptr_t page)
+{
+    return s->is_range ||
+           (page - (uintptr_t)s->buffer >= PAGES * s->page && s->is->wanted(s->is->context, page));
 }
 
 /* A few pages: those that are there and wanted, in runs. */
@@ -105,8 +117,7 @@ static void scan_pages(scan *s, uintptr_t from, unsigned count)
     unsigned there = pages_there(s, from, count), first = 0;
     for (unsigned i = 0; i <= count; i++) {
         uintptr_t page = from + i * s->page;
-        bool own = page - (uintptr_t)s->buffer < PAGES * s->page;
-        if (i < count && (there >> i & 1) != 0 && !own && s->wanted(s->context, page))
+        if (i < count && (there >> i & 1) != 0 && is_wanted(s, page))
             continue;
         if (i > first)
             read_pages(s, from + first * s->page, i - first);
@@ -114,44 +125,56 @@ static void scan_pages(scan *s, uintptr_t from, unsigned count)
     }
 }
 
-static void scan_mapping(scan *s, uintptr_t from, uintptr_t to)
+static void scan_from_begin(scan *s)
 {
-    if (s->stack >= from && s->stack < to)
-        from = freehold__round_down(s->stack, s->page);
-    for (; from < to; from += PAGES * s->page) {
-        size_t left = (to - from) / s->page;
+    uintptr_t from = freehold__round_down(s->begin, s->page);
+    for (; from < s->end; from += PAGES * s->page) {
+        size_t left = (s->end - from + s->page - 1) / s->page;
         scan_pages(s, from, left < PAGES ? (unsigned)left : PAGES);
     }
 }
 
-static void scan_all(scan *s)
+static void scan_mappings(scan *s)
 {
     lines l = {.file = s->maps};
-    uintptr_t from, to;
+    uintptr_t stack = (uintptr_t)s->is->stack & ~(sizeof(uintptr_t) - 1);
     char access[4];
-    while (next_mapping(&l, &from, &to, access))
-        if (memcmp(access, "rw", 2) == 0 && access[3] == 'p')
-            scan_mapping(s, from, to);
+    while (next_mapping(&l, &s->begin, &s->end, access)) {
+        if (stack >= s->begin && stack < s->end)
+            s->begin = stack;
+        s->is_read_only = access[1] != 'w';
+        if (access[0] == 'r' && access[3] == 'p')
+            scan_from_begin(s);
+    }
 }
 
-bool freehold__port_scan(const void *stack, bool (*wanted)(void *context, uintptr_t page),
-    void (*visit)(void *context, const uintptr_t *words, size_t count), void *context)
+static void scan_ranges(scan *s)
+{
+    size_t bytes;
+    s->is_range = true;
+    s->is_read_only = false;
+    while (s->is->next_range(s->is->context, &s->begin, &bytes)) {
+        s->end = s->begin + bytes;
+        scan_from_begin(s);
+    }
+}
+
+bool freehold__port_scan(const freehold__scan *is)
 {
     int saved = errno;
     scan s = {
+        .is = is,
         .maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC),
         .pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC),
         .memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC),
-        .stack = (uintptr_t)stack & ~(sizeof(uintptr_t) - 1),
         .page = freehold__port_page_size(),
-        .wanted = wanted,
-        .visit = visit,
-        .context = context,
     };
     s.buffer = freehold__port_map(PAGES * s.page, s.page);
     bool can = s.maps >= 0 && s.memory >= 0 && s.buffer != NULL;
-    if (can)
-        scan_all(&s);
+    if (can) {
+        scan_mappings(&s);
+        scan_ranges(&s);
+    }
     if (s.buffer != NULL)
         freehold__port_unmap(s.buffer, PAGES * s.page);
     int files[] = {s.maps, s.pagemap, s.memory};

@@ -185,6 +185,28 @@ static void keep(void)
     outside[2000] = large;
 }
 
+/* Parts of a block that cannot be read, as a stack with a guard has them; nothing here is lost. */
+static void keep_beside_guard(void)
+{
+    size_t page = sysconf(_SC_PAGESIZE);
+    void *block;
+    if (posix_memalign(&block, page, 8 * page) != 0)
+        exit(3);
+    void **words = global = block;
+    words[0] = make(81);
+    words[8 * page / sizeof *words - 1] = make(82);
+    mprotect((char *)block + page, page, PROT_NONE);
+}
+
+/* In memory that was made read-only since. */
+static void keep_read_only(void)
+{
+    size_t page = sysconf(_SC_PAGESIZE);
+    void **outside = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    outside[10] = make(83);
+    mprotect(outside, page, PROT_READ);
+}
+
 static void *wait_for_ever(void *unused)
 {
     void *volatile mine = make(70);
@@ -258,6 +280,8 @@ int main(int argc, char **argv)
     CASE("lose-beside", lose_beside())
     CASE("lose-deep", lose_deep())
     CASE("keep", keep())
+    CASE("keep-guard", keep_beside_guard())
+    CASE("keep-read-only", keep_read_only())
     CASE("thread", keep_in_thread())
     CASE("child", in_child())
     CASE("signal", raise(SIGKILL))

@@ -237,6 +237,12 @@ class Leaks(Case):
         result = run("--check", "--error-exit", "9", "--", MISUSE, "thread")
         self.assertEqual((plain(result.stderr), result.returncode), (self.NOTHING, 0))
 
+    def test_what_lies_where_it_cannot_be_read_or_written_is_not_lost(self):
+        for case in ("keep-guard", "keep-read-only"):
+            for how in ("--check", "--check=pages"):
+                result = run(how, "--error-exit", "9", "--", MISUSE, case)
+                self.assertEqual((plain(result.stderr), result.returncode), (self.NOTHING, 0), case)
+
     def test_children_are_named(self):
         result = run("--check", "--error-exit", "9", "--", MISUSE, "child")
         self.assertRegex(plain(result.stderr), r"^freehold: in process N check_misuse\nfreehold: lost: 256 bytes in 4 ")

@@ -107,6 +107,10 @@ static uintptr_t variable[2];
 typedef struct seen {
     const uintptr_t *here; /* on the stack */
     bool stack, variable;
+    uintptr_t
+        *hidden;   /* a page that is not accessible: its middle is read, as a range of its own */
+    size_t middle; /* words */
+    unsigned ranges;
 } seen;
 
 static bool any_page(void *context, uintptr_t page)
@@ -116,6 +120,14 @@ static bool any_page(void *context, uintptr_t page)
     return true;
 }
 
+static bool next_range(void *context, uintptr_t *start, size_t *bytes)
+{
+    seen *s = context;
+    *start = (uintptr_t)(s->hidden + 100);
+    *bytes = 200 * sizeof(uintptr_t);
+    return s->ranges++ == 0;
+}
+
 static void look(void *context, const uintptr_t *words, size_t count)
 {
     seen *s = context;
@@ -123,6 +135,8 @@ static void look(void *context, const uintptr_t *words, size_t count)
         s->stack |= words[i] == (MARK ^ 1) && words[i + 1] == (uintptr_t)s->here;
         s->variable |= words[i] == (MARK ^ 2) && words[i + 1] == (uintptr_t)variable;
     }
+    for (size_t i = 0; i < count; i++)
+        s->middle += words[i] == (MARK ^ 3);
 }
 
 /* Sanitizers have terabytes mapped, which would all be looked through. */
@@ -146,9 +160,17 @@ static void all_memory_is_read(void **state)
     local[1] = (uintptr_t)local;
     variable[0] = MARK ^ 2;
     variable[1] = (uintptr_t)variable;
-    assert_true(freehold__port_scan((const void *)local, any_page, look, &s));
+    size_t page = freehold__port_page_size();
+    s.hidden = freehold__port_map(page, page);
+    for (size_t i = 0; i < page / sizeof *s.hidden; i++)
+        s.hidden[i] = MARK ^ 3;
+    assert_true(freehold__port_guard(s.hidden, page));
+    freehold__scan scan = {(const void *)local, any_page, next_range, look, &s};
+    assert_true(freehold__port_scan(&scan));
+    freehold__port_unmap(s.hidden, page);
     assert_true(s.variable);
     assert_true(s.stack);
+    assert_int_equal(s.middle, 200);
 }
 
 int main(void)
