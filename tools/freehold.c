@@ -50,6 +50,8 @@ static const char help[] =
     "The exit status is PROGRAM's; 125 when freehold itself fails, 126 when PROGRAM cannot be\n"
     "executed, 127 when it is not found. See freehold(1).\n";
 
+static const char version[] = "freehold " FREEHOLD_COMMAND_VERSION "\n";
+
 static void complain_list(const char *format, va_list list)
 {
     char line[PATH_MAX + 512];
@@ -257,132 +259,198 @@ static int check_program(const char *name)
     return 0;
 }
 
-static int run_command(int argc, char **argv)
+/* ---- the command line of `run` ------------------------------------------------------------------- */
+
+enum { /* behind what a single letter is */
+    HELP = 256,
+    VERSION,
+    STATS,
+    OPTION,
+    LIMIT,
+    SOFT_LIMIT,
+    LIBRARY,
+    COMPARE,
+    CHECK,
+    QUARANTINE,
+    LEAKS,
+    ALL,
+    ERROR_EXIT
+};
+
+static const struct option known[] = {
+    {"help", no_argument, NULL, HELP},
+    {"version", no_argument, NULL, VERSION},
+    {"stats", optional_argument, NULL, STATS},
+    {"option", required_argument, NULL, OPTION},
+    {"limit", required_argument, NULL, LIMIT},
+    {"soft-limit", required_argument, NULL, SOFT_LIMIT},
+    {"library", required_argument, NULL, LIBRARY},
+    {"compare", no_argument, NULL, COMPARE},
+    {"rounds", required_argument, NULL, 'n'},
+    {"check", optional_argument, NULL, CHECK},
+    {"quarantine", required_argument, NULL, QUARANTINE},
+    {"leaks", required_argument, NULL, LEAKS},
+    {"all", no_argument, NULL, ALL},
+    {"error-exit", required_argument, NULL, ERROR_EXIT},
+    {NULL, 0, NULL, 0},
+};
+
+/* What is asked for: how to run the program, and what is not known before all options are. */
+struct request {
+    struct run run;
+    bool comparing, checking;
+    const char *for_compare, *for_check; /* an option that is for these alone, or NULL */
+    const char *limit, *soft_limit;      /* or NULL */
+};
+
+static _Noreturn void print_and_exit(const char *text)
 {
-    enum {
-        HELP = 256,
-        VERSION,
-        STATS,
-        OPTION,
-        LIMIT,
-        SOFT_LIMIT,
-        LIBRARY,
-        COMPARE,
-        CHECK,
-        QUARANTINE,
-        LEAKS,
-        ALL,
-        ERROR_EXIT
-    };
-    static const struct option known[] = {
-        {"help", no_argument, NULL, HELP},
-        {"version", no_argument, NULL, VERSION},
-        {"stats", optional_argument, NULL, STATS},
-        {"option", required_argument, NULL, OPTION},
-        {"limit", required_argument, NULL, LIMIT},
-        {"soft-limit", required_argument, NULL, SOFT_LIMIT},
-        {"library", required_argument, NULL, LIBRARY},
-        {"compare", no_argument, NULL, COMPARE},
-        {"rounds", required_argument, NULL, 'n'},
-        {"check", optional_argument, NULL, CHECK},
-        {"quarantine", required_argument, NULL, QUARANTINE},
-        {"leaks", required_argument, NULL, LEAKS},
-        {"all", no_argument, NULL, ALL},
-        {"error-exit", required_argument, NULL, ERROR_EXIT},
-        {NULL, 0, NULL, 0},
-    };
+    fputs(text, stdout);
+    exit(0);
+}
+
+/* False: it is not one of these; so with the next two. */
+static bool take_common(struct request *r, int option, const char *value)
+{
+    switch (option) {
+    case HELP:
+        print_and_exit(help);
+    case VERSION:
+        print_and_exit(version);
+    case STATS:
+        r->run.stats = stats_target(value ? value : "-");
+        return true;
+    case OPTION:
+        r->run.options = with_option(r->run.options, value);
+        return true;
+    case LIMIT:
+        r->limit = value;
+        return true;
+    case SOFT_LIMIT:
+        r->soft_limit = value;
+        return true;
+    case LIBRARY:
+        r->run.library = given_library(value);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool take_for_compare(struct request *r, int option, const char *value)
+{
+    switch (option) {
+    case COMPARE:
+        r->comparing = true;
+        return true;
+    case 'n':
+        r->for_compare = "-n";
+        r->run.rounds = number("--rounds", value, 1, MAX_ROUNDS);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool take_for_check(struct request *r, int option, const char *value)
+{
+    switch (option) {
+    case CHECK:
+        r->checking = true;
+        r->run.pages = with_pages(value);
+        return true;
+    case QUARANTINE:
+        r->for_check = "--quarantine";
+        r->run.quarantine = format_string("%zu", size_of(r->for_check, value));
+        return true;
+    case LEAKS:
+        r->for_check = "--leaks";
+        r->run.most_places = number(r->for_check, value, 0, MAX_PLACES);
+        return true;
+    case ALL:
+        r->for_check = "--all";
+        r->run.all = true;
+        return true;
+    case ERROR_EXIT:
+        r->for_check = "--error-exit";
+        r->run.error_exit = number(r->for_check, value, 1, 255);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static _Noreturn void refuse(int option, const char *text)
+{
+    if (option == ':')
+        fail("run: option '%s' needs a value", text);
+    if (optopt > 0 && optopt < HELP)
+        fail("run: unknown option '-%c'; see freehold run --help", optopt);
+    fail("run: unknown option '%s'; see freehold run --help", text);
+}
+
+static void read_options(struct request *r, int argc, char **argv)
+{
+    int option;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "+:n:", known, NULL)) != -1)
+        if (!take_common(r, option, optarg) && !take_for_compare(r, option, optarg) &&
+            !take_for_check(r, option, optarg))
+            refuse(option, argv[optind - 1]);
+    if (optind == argc)
+        fail("run: no program given; see freehold run --help");
+    r->run.argv = argv + optind;
+}
+
+static void check_together(const struct request *r)
+{
+    if (r->for_compare && !r->comparing)
+        fail("run: %s is for --compare", r->for_compare);
+    if (r->for_check && !r->checking)
+        fail("run: %s is for --check", r->for_check);
+    if (r->checking && r->comparing)
+        fail("run: --check and --compare do not go together");
+    check_limits(r->limit, r->soft_limit);
+}
+
+static void add_limits(struct request *r)
+{
+    if (r->limit)
+        r->run.options = with_option(r->run.options, format_string("limit=%s", r->limit));
+    if (r->soft_limit)
+        r->run.options = with_option(r->run.options, format_string("soft_limit=%s", r->soft_limit));
+}
+
+static void choose_library(struct request *r)
+{
     static const char *const drop_in[2] = {
         "libfreehold.so", "libfreehold.so." FREEHOLD_COMMAND_SOVERSION};
     static const char *const checker[2] = {"libfreehold-check.so", NULL};
-    struct run run = {
-        .options = "", .rounds = DEFAULT_ROUNDS, .most_places = DEFAULT_PLACES, .error_exit = -1};
-    bool comparing = false, rounds_given = false, checking = false;
-    const char *for_check = NULL;
-    const char *limit = NULL, *soft_limit = NULL;
-    int option;
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, "+:n:", known, NULL)) != -1) {
-        switch (option) {
-        case HELP:
-            fputs(help, stdout);
-            return 0;
-        case VERSION:
-            puts("freehold " FREEHOLD_COMMAND_VERSION);
-            return 0;
-        case STATS:
-            run.stats = stats_target(optarg ? optarg : "-");
-            break;
-        case OPTION:
-            run.options = with_option(run.options, optarg);
-            break;
-        case LIMIT:
-            limit = optarg;
-            break;
-        case SOFT_LIMIT:
-            soft_limit = optarg;
-            break;
-        case LIBRARY:
-            run.library = given_library(optarg);
-            break;
-        case COMPARE:
-            comparing = true;
-            break;
-        case 'n':
-            run.rounds = number("--rounds", optarg, 1, MAX_ROUNDS);
-            rounds_given = true;
-            break;
-        case CHECK:
-            checking = true;
-            run.pages = with_pages(optarg);
-            break;
-        case QUARANTINE:
-            run.quarantine = format_string("%zu", size_of(for_check = "--quarantine", optarg));
-            break;
-        case LEAKS:
-            run.most_places = number(for_check = "--leaks", optarg, 0, MAX_PLACES);
-            break;
-        case ALL:
-            run.all = true;
-            for_check = "--all";
-            break;
-        case ERROR_EXIT:
-            run.error_exit = number(for_check = "--error-exit", optarg, 1, 255);
-            break;
-        case ':':
-            fail("run: option '%s' needs a value", argv[optind - 1]);
-        default:
-            if (optopt > 0 && optopt < 256)
-                fail("run: unknown option '-%c'; see freehold run --help", optopt);
-            fail("run: unknown option '%s'; see freehold run --help", argv[optind - 1]);
-        }
-    }
-    if (optind == argc)
-        fail("run: no program given; see freehold run --help");
-    if (rounds_given && !comparing)
-        fail("run: -n is for --compare");
-    check_limits(limit, soft_limit);
-    if (limit)
-        run.options = with_option(run.options, format_string("limit=%s", limit));
-    if (soft_limit)
-        run.options = with_option(run.options, format_string("soft_limit=%s", soft_limit));
-    if (for_check && !checking)
-        fail("run: %s is for --check", for_check);
-    if (checking && comparing)
-        fail("run: --check and --compare do not go together");
-    run.argv = argv + optind;
-    if (!run.library)
-        run.library = find_library(checking ? checker : drop_in);
-    if (strpbrk(run.library, ": \t"))
-        fail("library %s: LD_PRELOAD cannot name a path with a colon or a blank", run.library);
-    int status = check_program(run.argv[0]);
+    if (!r->run.library)
+        r->run.library = find_library(r->checking ? checker : drop_in);
+    if (strpbrk(r->run.library, ": \t"))
+        fail("library %s: LD_PRELOAD cannot name a path with a colon or a blank", r->run.library);
+}
+
+static int run_command(int argc, char **argv)
+{
+    struct request r = {.run = {.options = "",
+                            .rounds = DEFAULT_ROUNDS,
+                            .most_places = DEFAULT_PLACES,
+                            .error_exit = -1}};
+    read_options(&r, argc, argv);
+    check_together(&r);
+    add_limits(&r);
+    choose_library(&r);
+    int status = check_program(r.run.argv[0]);
     if (status)
         return status;
-    if (comparing)
-        return compare(&run);
-    if (checking)
-        return check(&run);
-    set_environment(&run, run.stats);
-    return become(run.argv);
+    if (r.comparing)
+        return compare(&r.run);
+    if (r.checking)
+        return check(&r.run);
+    set_environment(&r.run, r.run.stats);
+    return become(r.run.argv);
 }
 
 int main(int argc, char **argv)
@@ -390,14 +458,10 @@ int main(int argc, char **argv)
     const char *command = argc > 1 ? argv[1] : "";
     if (strcmp(command, "run") == 0)
         return run_command(argc - 1, argv + 1);
-    if (strcmp(command, "--version") == 0) {
-        puts("freehold " FREEHOLD_COMMAND_VERSION);
-        return 0;
-    }
-    if (strcmp(command, "--help") == 0 || strcmp(command, "help") == 0) {
-        fputs(help, stdout);
-        return 0;
-    }
+    if (strcmp(command, "--version") == 0)
+        print_and_exit(version);
+    if (strcmp(command, "--help") == 0 || strcmp(command, "help") == 0)
+        print_and_exit(help);
     if (!*command)
         fail("no command given; see freehold --help");
     fail("unknown command '%s'; see freehold --help", command);
