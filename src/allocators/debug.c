@@ -114,9 +114,9 @@ static live_block leave_quarantine(state *d, const char *function)
         return (live_block){.raw = NULL};
     freehold__debug_damage damage = freehold__debug_look_freed(&oldest->block);
     if (freehold__unlikely(damage.any)) {
-        told copy = freehold__debug_tell_freed(d, oldest);
+        found wrong = {FREEHOLD__FREED, freehold__debug_tell_freed(d, oldest)};
         freehold__lock_drop(&d->lock);
-        freehold__debug_written(function, &copy, damage);
+        freehold__debug_damaged(function, &wrong, damage);
     }
     oldest->held = false;
     d->held--;
@@ -252,9 +252,9 @@ static live_block *hold_whole(freehold_allocator *self, const char *function, co
     freehold__debug_damage damage = freehold__debug_look(record);
     if (freehold__likely(!damage.any))
         return record;
-    told copy = freehold__debug_tell(d, record);
+    found wrong = {FREEHOLD__LIVE, freehold__debug_tell(d, record)};
     freehold__lock_drop(&d->lock);
-    freehold__debug_overflow(function, &copy, damage);
+    freehold__debug_damaged(function, &wrong, damage);
     return NULL;
 }
 
@@ -500,56 +500,37 @@ static void debug_reset_stats(freehold_allocator *self)
     freehold__lock_drop(&d->lock);
 }
 
-/* Under the lock: a live block with a canary that is not whole, or NULL. */
-static const live_block *find_damaged(const state *d, freehold__debug_damage *damage)
-{
-    const live_block *record = NULL;
-    while ((record = freehold__table_next(&d->live, record)) != NULL) {
-        *damage = freehold__debug_look(record);
-        if (damage->any)
-            return record;
-    }
-    return NULL;
-}
-
-/* Under the lock: one in quarantine that was written to, or NULL. */
-static const freed_block *find_written(const state *d, freehold__debug_damage *damage)
+bool freehold__debug_next_wrong(
+    const state *d, freehold__debug_walk *walk, found *wrong, freehold__debug_damage *damage)
 {
     const freed_block *entry;
-    size_t at = 0;
-    while ((entry = freehold__debug_next_held(d, &at)) != NULL)
-        if ((*damage = freehold__debug_look_freed(&entry->block)).any)
-            return entry;
-    return NULL;
-}
-
-/* Under the lock: the same of either kind; false: there is none. */
-static bool find_wrong(const state *d, found *wrong, freehold__debug_damage *damage)
-{
-    const live_block *record = find_damaged(d, damage);
-    const freed_block *entry = NULL;
-    if (record != NULL)
-        *wrong = (found){FREEHOLD__LIVE, freehold__debug_tell(d, record)};
-    else if ((entry = find_written(d, damage)) != NULL)
-        *wrong = (found){FREEHOLD__FREED, freehold__debug_tell_freed(d, entry)};
-    return record != NULL || entry != NULL;
+    while (!walk->past_live && (walk->live = freehold__table_next(&d->live, walk->live)) != NULL)
+        if ((*damage = freehold__debug_look(walk->live)).any) {
+            *wrong = (found){FREEHOLD__LIVE, freehold__debug_tell(d, walk->live)};
+            return true;
+        }
+    walk->past_live = true;
+    while ((entry = freehold__debug_next_held(d, &walk->held)) != NULL)
+        if ((*damage = freehold__debug_look_freed(&entry->block)).any) {
+            *wrong = (found){FREEHOLD__FREED, freehold__debug_tell_freed(d, entry)};
+            return true;
+        }
+    return false;
 }
 
 /* Under the lock. The text stays until the next check. */
 static const char *check_blocks(state *d)
 {
+    freehold__debug_walk walk = {0};
     freehold__debug_damage damage;
     found wrong;
-    if (!find_wrong(d, &wrong, &damage))
+    if (!freehold__debug_next_wrong(d, &walk, &wrong, &damage))
         return NULL;
     d->wrong.length = 0;
     freehold__text_add(&d->wrong, "debug: ");
     freehold__text_hex(&d->wrong, wrong.told.block.start);
     freehold__text_add(&d->wrong, ": ");
-    if (wrong.what == FREEHOLD__LIVE)
-        freehold__debug_add_damage(&d->wrong, &wrong.told, damage);
-    else
-        freehold__debug_add_write(&d->wrong, &wrong.told, damage);
+    freehold__debug_add_damage(&d->wrong, &wrong, damage);
     return freehold__corrupt(d->wrong.bytes, (void *)wrong.told.block.start);
 }
 
@@ -708,14 +689,11 @@ static state *checked(freehold_debug *debug, const char *function)
 
 static void report_damage(state *d, const char *function)
 {
+    freehold__debug_walk walk = {0};
     freehold__debug_damage damage;
     found wrong;
-    if (!find_wrong(d, &wrong, &damage))
-        return;
-    if (wrong.what == FREEHOLD__LIVE)
-        freehold__debug_overflow(function, &wrong.told, damage);
-    else
-        freehold__debug_written(function, &wrong.told, damage);
+    if (freehold__debug_next_wrong(d, &walk, &wrong, &damage))
+        freehold__debug_damaged(function, &wrong, damage);
 }
 
 static void release_all(state *d)

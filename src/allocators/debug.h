@@ -84,6 +84,22 @@ freehold__debug_told freehold__debug_tell(
 freehold__debug_told freehold__debug_tell_freed(
     const freehold__debug *d, const freehold__debug_freed *entry);
 
+/* A block that a pointer leads to, or that was written to. */
+typedef struct freehold__debug_found {
+    enum { FREEHOLD__NOTHING, FREEHOLD__LIVE, FREEHOLD__FREED } what;
+    freehold__debug_told told; /* .freed only when it is */
+} freehold__debug_found;
+
+/* Under the lock: what was written beside live blocks and to those in quarantine, one after another, the walk
+ * being zero first. False: that was all. */
+typedef struct freehold__debug_walk {
+    const freehold__debug_block *live;
+    size_t held;
+    bool past_live;
+} freehold__debug_walk;
+bool freehold__debug_next_wrong(const freehold__debug *d, freehold__debug_walk *walk,
+    freehold__debug_found *wrong, freehold__debug_damage *damage);
+
 /* ---- malloc's names over a debugging allocator (src/check) ------------------------------------- */
 
 /* As the functions of the interface, with the name that reports have. 0 bytes are a block as well. */
@@ -130,25 +146,14 @@ freehold__debug_damage freehold__debug_look_freed(const freehold__debug_block *b
 
 /* Adds what was written where, and ", allocated at app+0x1136". */
 void freehold__debug_add_damage(
-    freehold__text *text, const freehold__debug_told *told, freehold__debug_damage damage);
-freehold__cold void freehold__debug_overflow(
-    const char *function, const freehold__debug_told *told, freehold__debug_damage damage);
-/* The same of a block that was freed, and what is written then. */
-void freehold__debug_add_write(
-    freehold__text *text, const freehold__debug_told *told, freehold__debug_damage damage);
-freehold__cold void freehold__debug_written(
-    const char *function, const freehold__debug_told *told, freehold__debug_damage damage);
+    freehold__text *text, const freehold__debug_found *wrong, freehold__debug_damage damage);
+freehold__cold void freehold__debug_damaged(
+    const char *function, const freehold__debug_found *wrong, freehold__debug_damage damage);
 freehold__cold void freehold__debug_mismatch(
     const char *function, const freehold__debug_told *told, size_t bytes);
 freehold__cold void freehold__debug_misaligned(
     const char *function, const freehold__debug_told *told, size_t alignment);
 freehold__cold void freehold__debug_wrong_thread(const char *function, const void *pointer);
-
-/* What a pointer, which is no live block, is. */
-typedef struct freehold__debug_found {
-    enum { FREEHOLD__NOTHING, FREEHOLD__LIVE, FREEHOLD__FREED } what;
-    freehold__debug_told told; /* .freed only when it is */
-} freehold__debug_found;
 
 freehold__cold void freehold__debug_misuse(freehold_allocator *self, const char *function,
     const void *pointer, const freehold__debug_found *found, const freehold__stack *here);

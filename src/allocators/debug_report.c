@@ -68,38 +68,27 @@ static void add_bytes(
 }
 
 void freehold__debug_add_damage(
-    freehold__text *text, const freehold__debug_told *told, freehold__debug_damage damage)
+    freehold__text *text, const freehold__debug_found *wrong, freehold__debug_damage damage)
 {
-    add_place(text, kind_of(damage.offset), &told->block, damage.offset);
+    const freehold__debug_told *told = &wrong->told;
+    bool freed = wrong->what == FREEHOLD__FREED;
+    add_place(
+        text, freed ? "write after free" : kind_of(damage.offset), &told->block, damage.offset);
     add_bytes(text, &told->block, damage);
-    add_stack(text, "; allocated at", &told->allocated, ONLY);
+    add_stack(text, "; allocated at", &told->allocated, freed ? FIRST : ONLY);
+    if (freed)
+        add_stack(text, ", freed at", &told->freed, ONLY);
 }
 
-void freehold__debug_add_write(
-    freehold__text *text, const freehold__debug_told *told, freehold__debug_damage damage)
+void freehold__debug_damaged(
+    const char *function, const freehold__debug_found *wrong, freehold__debug_damage damage)
 {
-    add_place(text, "write after free", &told->block, damage.offset);
-    add_bytes(text, &told->block, damage);
-    add_stack(text, "; allocated at", &told->allocated, FIRST);
-    add_stack(text, ", freed at", &told->freed, ONLY);
-}
-
-void freehold__debug_overflow(
-    const char *function, const freehold__debug_told *told, freehold__debug_damage damage)
-{
-    const void *pointer = (const void *)told->block.start;
+    const void *pointer = (const void *)wrong->told.block.start;
     freehold__text text = freehold__report_begin(function, pointer);
-    freehold__debug_add_damage(&text, told, damage);
-    freehold__report_end(&text, FREEHOLD_OVERFLOW, function, pointer);
-}
-
-void freehold__debug_written(
-    const char *function, const freehold__debug_told *told, freehold__debug_damage damage)
-{
-    const void *pointer = (const void *)told->block.start;
-    freehold__text text = freehold__report_begin(function, pointer);
-    freehold__debug_add_write(&text, told, damage);
-    freehold__report_end(&text, FREEHOLD_USE_AFTER_FREE, function, pointer);
+    freehold__debug_add_damage(&text, wrong, damage);
+    freehold__report_end(&text,
+        wrong->what == FREEHOLD__FREED ? FREEHOLD_USE_AFTER_FREE : FREEHOLD_OVERFLOW, function,
+        pointer);
 }
 
 /* ---- what the processor has refused ------------------------------------------------------------ */

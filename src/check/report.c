@@ -210,36 +210,16 @@ static void write_total(const leaks *l, bool to_file)
 
 /* ---- the end of the process ---------------------------------------------------------------------- */
 
-/* What was written to blocks that were freed, and are in quarantine. */
-static bool write_late_writes(const freehold__debug *d, bool to_file)
+/* Overflows of live blocks, which nobody frees any more, and what was written to those in quarantine. */
+static bool write_damage(const freehold__debug *d, bool to_file)
 {
-    const freehold__debug_freed *entry;
-    size_t at = 0;
+    freehold__debug_walk walk = {0};
+    freehold__debug_found wrong;
+    freehold__debug_damage damage;
     bool any = false;
-    while ((entry = freehold__debug_next_held(d, &at)) != NULL) {
-        freehold__debug_damage damage = freehold__debug_look_freed(&entry->block);
-        if (!damage.any)
-            continue;
-        freehold__debug_told written = freehold__debug_tell_freed(d, entry);
-        freehold__text text = freehold__report_begin("exit", (void *)written.block.start);
-        freehold__debug_add_write(&text, &written, damage);
-        write_line(text.bytes, to_file);
-        any = true;
-    }
-    return any;
-}
-
-/* Overflows of blocks that are live: nobody frees them any more. */
-static bool write_overflows(const freehold__debug *d, bool to_file)
-{
-    bool any = false;
-    for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;) {
-        freehold__debug_damage damage = freehold__debug_look(r);
-        if (!damage.any)
-            continue;
-        freehold__debug_told damaged = freehold__debug_tell(d, r);
-        freehold__text text = freehold__report_begin("exit", (void *)damaged.block.start);
-        freehold__debug_add_damage(&text, &damaged, damage);
+    while (freehold__debug_next_wrong(d, &walk, &wrong, &damage)) {
+        freehold__text text = freehold__report_begin("exit", (void *)wrong.told.block.start);
+        freehold__debug_add_damage(&text, &wrong, damage);
         write_line(text.bytes, to_file);
         any = true;
     }
@@ -264,8 +244,7 @@ __attribute__((noinline)) static void report(freehold_debug *debug)
     freehold__lock_take(&d->lock);
     count_all(&l, d, __builtin_frame_address(0));
     bool to_file = path[0] != '\0' && write_head();
-    bool found = write_overflows(d, to_file);
-    found = write_late_writes(d, to_file) || found;
+    bool found = write_damage(d, to_file);
     if (to_file || found || l.lost.blocks != 0) {
         write_places(&l, to_file);
         write_total(&l, to_file);
