@@ -7,7 +7,6 @@
 #define _GNU_SOURCE 1
 #include "check/check.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #define FRAMES      12
@@ -52,22 +51,6 @@ static void after_fork(void)
 {
     freehold__lock_drop(lock());
 }
-
-#if defined(__GLIBC__)
-/* As in fork.c: POSIX's pthread_atfork is no part of a shared glibc. */
-extern int __register_atfork(
-    void (*before)(void), void (*parent)(void), void (*child)(void), void *library);
-
-static void register_handlers(void)
-{
-    __register_atfork(before_fork, after_fork, after_fork, NULL);
-}
-#else
-static void register_handlers(void)
-{
-    pthread_atfork(before_fork, after_fork, after_fork);
-}
-#endif
 
 extern int __cxa_atexit(void (*function)(void *), void *argument, void *library);
 
@@ -146,7 +129,7 @@ __attribute__((constructor)) static void process_begins(void)
     checker();
     freehold__check_report_begin();
     configure();
-    register_handlers();
+    freehold__at_fork(before_fork, after_fork, after_fork);
     __cxa_atexit(process_ends, NULL, NULL);
 }
 

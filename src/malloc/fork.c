@@ -60,26 +60,6 @@ static void after_fork_in_child(void)
     freehold__purger_forget();
 }
 
-#if defined(__GLIBC__)
-/*
- * What glibc's pthread_atfork calls, of its binary interface: every program and library has that
- * name in it. pthread_atfork itself would be linked into the end of this library, behind all that is
- * seldom used.
- */
-extern int __register_atfork(
-    void (*before)(void), void (*parent)(void), void (*child)(void), void *library);
-
-static void register_handlers(void)
-{
-    __register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, NULL);
-}
-#else
-static void register_handlers(void)
-{
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-}
-#endif
-
 /* The thread that registers: libc may allocate for it, and that must not wait for itself. */
 static _Atomic uintptr_t registering;
 static _Atomic bool registered;
@@ -87,7 +67,7 @@ static _Atomic bool registered;
 static void register_once(void)
 {
     atomic_store(&registering, freehold__port_thread());
-    register_handlers();
+    freehold__at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
     atomic_store(&registering, 0);
     atomic_store_explicit(&registered, true, memory_order_release);
 }

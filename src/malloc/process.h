@@ -8,6 +8,7 @@
 #define FREEHOLD_MALLOC_PROCESS_H
 
 #include <errno.h>
+#include <pthread.h>
 
 #include "allocators/lane.h"
 
@@ -144,6 +145,24 @@ typedef struct freehold__options {
 } freehold__options;
 extern freehold__options freehold__process_options;
 void freehold__options_read(const char *text);
+
+/*
+ * pthread_atfork, by what glibc's calls, of its binary interface: every program and library has that one in it.
+ * It itself would be linked into the end of this library, behind all that is seldom used.
+ */
+#if defined(__GLIBC__)
+extern int __register_atfork(
+    void (*before)(void), void (*parent)(void), void (*child)(void), void *library);
+#endif
+static inline void freehold__at_fork(
+    void (*before)(void), void (*parent)(void), void (*child)(void))
+{
+#if defined(__GLIBC__)
+    __register_atfork(before, parent, child, NULL);
+#else
+    pthread_atfork(before, parent, child);
+#endif
+}
 
 /*
  * Fork (fork.c). The handlers are registered once: before a second thread exists when threads are
