@@ -630,26 +630,21 @@ static const freehold_operations operations = {
 
 FREEHOLD__DEFINE(debug)
 
-static size_t or_default(size_t value, size_t otherwise)
-{
-    return value != 0 ? value : otherwise;
-}
-
 static freehold_debug_options complete(const freehold_debug_options *given)
 {
     freehold_debug_options o = given != NULL ? *given : (freehold_debug_options){0};
-    o.frames = (unsigned)or_default(o.frames, FRAMES);
+    o.frames = (unsigned)freehold__wrap_option(o.frames, FRAMES);
     if (o.frames > FREEHOLD_DEBUG_FRAMES)
         o.frames = FREEHOLD_DEBUG_FRAMES;
-    o.canary_bytes = (unsigned)or_default(o.canary_bytes, CANARY);
+    o.canary_bytes = (unsigned)freehold__wrap_option(o.canary_bytes, CANARY);
     o.canary_bytes = o.canary_bytes < CANARY_MOST ? (o.canary_bytes + 15) & ~15u : CANARY_MOST;
-    o.most_blocks = or_default(o.most_blocks, MOST_BLOCKS);
-    o.most_freed = or_default(o.most_freed, MOST_FREED);
+    o.most_blocks = freehold__wrap_option(o.most_blocks, MOST_BLOCKS);
+    o.most_freed = freehold__wrap_option(o.most_freed, MOST_FREED);
     if (o.most_freed > SIZE_MAX / 2 / sizeof(freed_block))
         o.most_freed = SIZE_MAX / 2 / sizeof(freed_block);
-    o.most_stacks = or_default(o.most_stacks, MOST_STACKS);
-    o.most_on_pages = or_default(o.most_on_pages, SIZE_MAX);
-    o.quarantine_bytes = or_default(o.quarantine_bytes, o.pages ? QUARANTINE_BYTES : 0);
+    o.most_stacks = freehold__wrap_option(o.most_stacks, MOST_STACKS);
+    o.most_on_pages = freehold__wrap_option(o.most_on_pages, SIZE_MAX);
+    o.quarantine_bytes = freehold__wrap_option(o.quarantine_bytes, o.pages ? QUARANTINE_BYTES : 0);
     return o;
 }
 
@@ -660,13 +655,7 @@ void freehold_debug_init(freehold_debug *debug, freehold_allocator *parent,
     bool pages = options != NULL && options->pages;
     if (!pages || parent != NULL)
         freehold__allocator_check(parent, function);
-    if (records == NULL) {
-        freehold_heap_init(&debug->own);
-        records = &debug->own.base;
-    } else {
-        freehold__allocator_check(records, function);
-        freehold_allocator_deinit(&debug->own.base);
-    }
+    records = freehold__wrap_records(records, &debug->own, function);
     memset(debug->state, 0, sizeof debug->state);
     state *d = state_of(&debug->base);
     d->options = complete(options);

@@ -396,23 +396,12 @@ static const freehold_operations operations = {
 
 FREEHOLD__DEFINE(trace)
 
-static size_t or_default(size_t value, size_t otherwise)
-{
-    return value != 0 ? value : otherwise;
-}
-
 void freehold_trace_init(freehold_trace *trace, freehold_allocator *parent,
     freehold_allocator *records, const freehold_trace_options *options)
 {
     freehold__allocator_check(parent, "freehold_trace_init");
     freehold_trace_options wanted = options != NULL ? *options : (freehold_trace_options){0};
-    if (records == NULL) {
-        freehold_heap_init(&trace->own);
-        records = &trace->own.base;
-    } else {
-        freehold__allocator_check(records, "freehold_trace_init");
-        freehold_allocator_deinit(&trace->own.base);
-    }
+    records = freehold__wrap_records(records, &trace->own, "freehold_trace_init");
     memset(trace->state, 0, sizeof trace->state);
     state *s = state_of(&trace->base);
     s->parent = parent;
@@ -420,9 +409,9 @@ void freehold_trace_init(freehold_trace *trace, freehold_allocator *parent,
                 : wanted.frames < FREEHOLD_TRACE_FRAMES ? wanted.frames
                                                         : FREEHOLD_TRACE_FRAMES;
     freehold__table_init(
-        &s->sites, records, sizeof(site), or_default(wanted.most_sites, MOST_SITES));
-    freehold__table_init(
-        &s->blocks, records, sizeof(record), or_default(wanted.most_blocks, MOST_BLOCKS));
+        &s->sites, records, sizeof(site), freehold__wrap_option(wanted.most_sites, MOST_SITES));
+    freehold__table_init(&s->blocks, records, sizeof(record),
+        freehold__wrap_option(wanted.most_blocks, MOST_BLOCKS));
     freehold_allocator_init(&trace->base, &operations, parent->alignment);
 }
 

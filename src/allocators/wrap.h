@@ -7,6 +7,7 @@
 #define FREEHOLD_ALLOCATORS_WRAP_H
 
 #include "allocators/allocator.h"
+#include "freehold/heap.h"
 
 /* Why the parent has refused its last request. */
 freehold_error freehold__wrap_reason(freehold_allocator *parent);
@@ -34,6 +35,26 @@ static inline bool freehold__wrap_has(freehold_allocator *parent, const void *bl
 
 /* Statistics with their own counts of requests and live bytes, and the parent's of pages. */
 freehold_statistics freehold__wrap_stats(freehold_allocator *parent, freehold_statistics own);
+
+/* Where an allocator keeps its records: with the one that is given, or in a heap of its own; the other one is none.
+ * (Inline, so that nobody else's program has the heap for it.) */
+static inline freehold_allocator *freehold__wrap_records(
+    freehold_allocator *given, freehold_heap *own, const char *function)
+{
+    if (given == NULL) {
+        freehold_heap_init(own);
+        return &own->base;
+    }
+    freehold__allocator_check(given, function);
+    freehold_allocator_deinit(&own->base);
+    return given;
+}
+
+/* An option, or what it is where it is 0. */
+static inline size_t freehold__wrap_option(size_t value, size_t otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
 
 /* What is given to a function of the type `name` alone: anything but one of them is fatal. */
 void freehold__wrap_checked(
