@@ -25,12 +25,18 @@ extern new_handler _ZSt15get_new_handlerv(void) __attribute__((weak));
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
 /* A symbol of the C++ library if it came after us, by dlopen: then the weak reference was left
- * empty. errno stays what it was (musl's dlopen looks for a file). */
+ * empty. Who calls us holds that library; we do not. dlopen itself is looked up: the linker warns of every static
+ * program that names it. errno stays what it was (musl's dlopen looks for a file). */
 static void *late_symbol(const char *name)
 {
     int saved = errno;
-    void *library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    void *(*open_library)(const char *name, int flags) = NULL;
+    *(void **)&open_library = dlsym(RTLD_DEFAULT, "dlopen");
+    void *library =
+        open_library != NULL ? open_library("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD) : NULL;
     void *found = library != NULL ? dlsym(library, name) : NULL;
+    if (library != NULL)
+        dlclose(library);
     errno = saved;
     return found;
 }

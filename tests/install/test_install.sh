@@ -80,9 +80,10 @@ static_flags=$(pkg-config --cflags --libs --static freehold)
 {
     "$cc" "$here/consumer/consumer.c" -o "$dir/pc_c" $flags -Wl,-rpath,"$libdir"
     "$cxx" -I "$dir" "$here/consumer/consumer.cpp" -o "$dir/pc_cpp" $flags -Wl,-rpath,"$libdir"
-    "$cc" "$here/consumer/consumer.c" -o "$dir/pc_static_c" -static $static_flags
+    "$cc" "$here/consumer/consumer.c" -o "$dir/pc_static_c" -static $static_flags 2>"$dir/log"
     "$cxx" -I "$dir" "$here/consumer/consumer.cpp" -o "$dir/pc_static_cpp" -static $static_flags
 }
+[ ! -s "$dir/log" ] || fail "the linker says of a static program: $(cat "$dir/log")"
 for program in pc_c pc_cpp pc_static_c pc_static_cpp; do
     expect_freehold "pkg-config, $program" "$dir/$program"
 done
