@@ -210,9 +210,8 @@ static void say_what_is_unknown(const struct findings *findings, const struct ch
     if (findings->seen || child->status == STATUS_NOT_FOUND ||
         child->status == STATUS_NOT_EXECUTABLE)
         return;
-    if (child->status > STATUS_SIGNAL)
-        complain(
-            "ended by signal %d: what was not freed is not known", child->status - STATUS_SIGNAL);
+    if (child->signal)
+        complain("ended by signal %d: what was not freed is not known", child->signal);
     else
         complain("the program did not end by exit, or could not be checked: what was not freed is "
                  "not known");

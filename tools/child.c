@@ -87,6 +87,6 @@ struct child run_child(void (*become)(const void *), const void *argument, struc
             fail("wait: %s", strerror(errno));
     }
     running = 0;
-    return (struct child){
-        pid, WIFSIGNALED(status) ? STATUS_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status)};
+    int by = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    return (struct child){pid, by ? STATUS_SIGNAL + by : WEXITSTATUS(status), by};
 }

@@ -57,10 +57,10 @@ int compare(const struct run *run);
  * with. */
 int check(const struct run *run);
 
-/* The program as a child: what it was, and its status, as a shell has it. */
+/* The program as a child: what it was, its status, as a shell has it, and the signal that ended it, or 0. */
 struct child {
     pid_t pid;
-    int status;
+    int status, signal;
 };
 
 /* Forks, calls `become` in the child, which does not return, and waits for its end. */

@@ -286,6 +286,7 @@ int main(int argc, char **argv)
     CASE("child", in_child())
     CASE("signal", raise(SIGKILL))
     CASE("quick", _exit(7))
+    CASE("quick-large", _exit(200)) /* as if by a signal */
     CASE("status", exit(7))
     CASE("close", for (int i = 3; i < 100; i++) close(i); lose_list())
     CASE("chdir", chdir("/"); lose_list())

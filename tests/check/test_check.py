@@ -264,6 +264,7 @@ class Ends(Case):
     def test_status_and_what_is_not_known(self):
         unknown = "freehold: the program did not end by exit, or could not be checked: what was not freed is not known\n"
         self.check("quick", unknown, 7)
+        self.check("quick-large", unknown, 200)
         self.check("signal", "freehold: ended by signal 9: what was not freed is not known\n", 137)
         self.assertEqual(run("--check", "--", MISUSE, "status").returncode, 7)
         self.assertEqual(run("--check", "--", "no-such-program").returncode, 127)
