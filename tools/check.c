@@ -229,7 +229,7 @@ int check(const struct run *run)
     catch_signals();
     struct child child = run_child(become_program, run, &usage);
     struct findings findings = {.program = child.pid};
-    fflush(stdout);
+    outlive_readers();
     read_all(&findings, folder);
     say_what_is_unknown(&findings, &child);
     bool found = findings.misuses != 0 || findings.lost_in != 0;

@@ -17,6 +17,8 @@ static volatile sig_atomic_t asked;
 static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 enum { PASSED_ON = sizeof(passed_on) / sizeof(*passed_on) };
 
+static bool ignores_children; /* as whoever started us does, and so does the program */
+
 /* A signal from the terminal reaches the program by itself: only what was sent to us alone is
  * passed on. */
 static void pass_on(int number, siginfo_t *info, void *context)
@@ -40,6 +42,13 @@ void catch_signals(void)
         if (sigaction(passed_on[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
             sigaction(passed_on[i], &action, NULL);
     }
+    /* Whoever ignores them never learns how they ended. */
+    ignores_children = signal(SIGCHLD, SIG_DFL) == SIG_IGN;
+}
+
+void outlive_readers(void)
+{
+    signal(SIGPIPE, SIG_IGN);
 }
 
 static void block_signals(sigset_t *old)
@@ -64,6 +73,8 @@ static void forget_signals(const sigset_t *mask)
         if (sigaction(passed_on[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
             signal(passed_on[i], SIG_DFL);
     }
+    if (ignores_children)
+        signal(SIGCHLD, SIG_IGN);
     sigprocmask(SIG_SETMASK, mask, NULL);
 }
 

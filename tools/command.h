@@ -68,6 +68,9 @@ struct child run_child(
     void (*become)(const void *argument), const void *argument, struct rusage *usage);
 /* From here on signals are passed on to the child. */
 void catch_signals(void);
+/* From here on a pipe that nobody reads does not end the command: it has files to take away. Programs that are started
+ * before do not have it. */
+void outlive_readers(void);
 /* The signal that has asked this command to end; 0: none. */
 int asked_to_end(void);
 

@@ -291,6 +291,7 @@ int compare(const struct run *run)
             run_once(&comparison, first == SYSTEM ? FREEHOLD : SYSTEM);
     }
     struct results *freehold = &comparison.side[FREEHOLD];
+    outlive_readers();
     copy_to(freehold->output, stdout);
     copy_to(freehold->error, stderr);
     read_stats(&comparison);

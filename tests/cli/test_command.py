@@ -350,6 +350,24 @@ class Compare(Case):
         freehold("run", "--compare", "-n", "2", PROBE, "exit", "0", env=environment(TMPDIR=str(self.dir)))
         self.assertEqual(list(self.dir.iterdir()), [])
 
+    def test_nobody_reads_the_output(self):
+        for how, output in (("--compare", "stdout"), ("--compare", "stderr"), ("--check", "stderr")):
+            reader, writer = os.pipe()
+            os.close(reader)
+            result = subprocess.run([FREEHOLD, "run", how, "--", "sh", "-c", "echo out; exit 3"],
+                                    stdin=subprocess.DEVNULL, env=environment(TMPDIR=str(self.dir)), timeout=60,
+                                    **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, output: writer})
+            os.close(writer)
+            self.assertEqual((list(self.dir.iterdir()), result.returncode), ([], 3), how)
+
+    def test_started_by_one_who_waits_for_nobody(self):
+        def ignore():
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        for how in ("--compare", "--check"):
+            result = freehold("run", how, "--", "grep", "SigIgn", "/proc/self/status", preexec_fn=ignore)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertTrue(int(result.stdout.split()[1], 16) >> signal.SIGCHLD - 1 & 1)
+
 
 class Documents(Case):
     def test_version(self):
