@@ -27,13 +27,21 @@ static bool plain_frame(const void *frame, char *text, size_t room)
     return true;
 }
 
+/* What the program calls itself, as far as it is the begin of a line: it may have written over that. */
+static void add_name(freehold__text *text)
+{
+    const char *name = program_invocation_short_name;
+    for (unsigned i = 0; i < 100 && (unsigned char)name[i] >= ' '; i++)
+        freehold__text_add(text, (const char[]){name[i], '\0'});
+}
+
 static bool write_head(void)
 {
     freehold__text head = {.length = 0};
     freehold__text_add(&head, "== ");
     freehold__text_decimal(&head, freehold__port_process_id());
     freehold__text_add(&head, " ");
-    freehold__text_add(&head, program_invocation_short_name);
+    add_name(&head);
     freehold__text_add(&head, "\n");
     return freehold__port_append(path, head.bytes, head.length) &&
            freehold__port_append_copy(path, "/proc/self/maps") &&

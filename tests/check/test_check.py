@@ -289,6 +289,16 @@ class Ends(Case):
             run("--check", "--", MISUSE, "lose", TMPDIR=folder)
             self.assertEqual(os.listdir(folder), [])
 
+    def test_programs_with_names_that_are_no_line(self):
+        lost = "freehold: lost: 256 bytes in 4 blocks, allocated at\n    make (misuse.c:"
+        become = "import os, sys; os.execv(sys.argv[1], [sys.argv[2], 'lose-list'])"
+        for name in ("a\nb", "\n", "a b", "x" * 5000):
+            text = run("--check", "--", sys.executable, "-c", become, MISUSE, name).stderr
+            self.assertTrue(text.startswith(lost), text)
+        with tempfile.TemporaryDirectory() as folder:
+            program = shutil.copy(MISUSE, folder + "/a b")
+            self.assertTrue(run("--check", "--", program, "lose-list").stderr.startswith(lost))
+
     def test_without_the_command(self):
         environment = {**os.environ, "LD_PRELOAD": LIBRARY}
         result = subprocess.run([MISUSE, "lose"], capture_output=True, text=True, env=environment)
