@@ -127,7 +127,7 @@ static void configure(void)
 __attribute__((constructor)) static void process_begins(void)
 {
     checker();
-    freehold__check_report_begin();
+    freehold__check_report_begin(&debug);
     configure();
     freehold__at_fork(before_fork, after_fork, after_fork);
     __cxa_atexit(process_ends, NULL, NULL);

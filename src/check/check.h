@@ -26,7 +26,7 @@ void freehold__check_records_init(freehold_allocator *records);
 bool freehold__check_records_have(uintptr_t address);
 
 /* Reads the variables below, and takes the reports of the process. */
-void freehold__check_report_begin(void);
+void freehold__check_report_begin(freehold_debug *debug);
 
 /* A line of the report now, "freehold: note: ...", that is no misuse. */
 void freehold__check_report_note(const char *what);

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 static char path[256];
+static freehold__debug
+    *checked; /* whose lock is held while a report is written: one comes behind the other */
 static unsigned most_places = 20;
 static bool all;
 
@@ -61,11 +63,24 @@ static bool write_line(const char *text, bool to_file)
     return false;
 }
 
-/* A misuse ends the process; when this returns, by way of the default handler. */
+/* One that comes with its own mappings; whether it is in the file. The signal handler that reports may have interrupted
+ * who holds the lock. */
+static bool write_alone(const char *text)
+{
+    bool mine = freehold__lock_is_mine(&checked->lock);
+    if (!mine)
+        freehold__lock_take(&checked->lock);
+    bool written = write_line(text, path[0] != '\0' && write_head());
+    if (!mine)
+        freehold__lock_drop(&checked->lock);
+    return written;
+}
+
+/* A misuse ends the process. */
 static void on_misuse(const freehold_report *report)
 {
-    if (path[0] != '\0' && write_head() && write_line(report->message, true))
-        abort();
+    write_alone(report->message);
+    abort();
 }
 
 void freehold__check_report_note(const char *what)
@@ -73,11 +88,12 @@ void freehold__check_report_note(const char *what)
     freehold__text text = {.length = 0};
     freehold__text_add(&text, "freehold: note: ");
     freehold__text_add(&text, what);
-    write_line(text.bytes, path[0] != '\0' && write_head());
+    write_alone(text.bytes);
 }
 
-void freehold__check_report_begin(void)
+void freehold__check_report_begin(freehold_debug *debug)
 {
+    checked = freehold__debug_state(debug);
     const char *report = secure_getenv("FREEHOLD_CHECK_REPORT"),
                *leaks = secure_getenv("FREEHOLD_CHECK_LEAKS"),
                *everything = secure_getenv("FREEHOLD_CHECK_ALL");

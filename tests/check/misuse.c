@@ -159,6 +159,27 @@ static void make_many(int overflow)
         drop(each[20099 - i]);
 }
 
+static void *drop_twice(void *barrier)
+{
+    char *block = make(100);
+    pthread_barrier_wait(barrier);
+    drop(block);
+    drop(block);
+    return NULL;
+}
+
+/* Several threads misuse it at one moment. */
+static void in_threads(void)
+{
+    pthread_t thread;
+    pthread_barrier_t barrier;
+    pthread_barrier_init(&barrier, NULL, 8);
+    for (int i = 0; i < 7; i++)
+        pthread_create(&thread, NULL, drop_twice, &barrier);
+    drop_twice(&barrier);
+    pause();
+}
+
 static void own_handler(int number)
 {
     _exit(number == SIGSEGV ? 33 : 34);
@@ -250,6 +271,7 @@ int main(int argc, char **argv)
         statement;                                                                                 \
     }
     CASE("double", drop(block); drop(block)) /* MAIN */
+    CASE("double-threads", in_threads())
     CASE("overflow", block[100] = 'A'; block[101] = 'B'; drop(block))
     CASE("underflow", block[-1] = 'A'; drop(block))
     CASE("overflow-realloc", block[100] = 'A'; block = realloc(block, 200)) /* REALLOC */

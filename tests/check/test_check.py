@@ -299,6 +299,16 @@ class Ends(Case):
             program = shutil.copy(MISUSE, folder + "/a b")
             self.assertTrue(run("--check", "--", program, "lose-list").stderr.startswith(lost))
 
+    def test_reports_of_threads_come_one_behind_the_other(self):
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, "LD_PRELOAD": LIBRARY, "FREEHOLD_CHECK_REPORT": folder + "/%p"}
+            for _ in range(50):
+                subprocess.run([MISUSE, "double-threads"], env=environment, stderr=subprocess.DEVNULL)
+            for name in os.listdir(folder):
+                text = pathlib.Path(folder, name).read_text()
+                whole = r"== .*\n([0-9a-f]+-.*\n)+--\nfreehold: free\(.*\n"
+                self.assertRegex(text, rf"^({whole})+(== .*\n)?([0-9a-f]+-.*\n?)*(--\n)?$")  # the last one may be cut
+
     def test_without_the_command(self):
         environment = {**os.environ, "LD_PRELOAD": LIBRARY}
         result = subprocess.run([MISUSE, "lose"], capture_output=True, text=True, env=environment)
