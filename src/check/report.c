@@ -124,7 +124,6 @@ typedef struct leaks {
     const freehold__debug *debug;
     freehold__reach *reach; /* NULL: what can be reached is not known */
     sum lost, reachable;
-    freehold_heap memory;
     freehold__table places;
     bool full; /* no memory for some */
 } leaks;
@@ -254,8 +253,7 @@ static void count_all(leaks *l, const freehold__debug *d, const void *stack)
 {
     l->debug = d;
     l->reach = freehold__reach_begin(d, stack);
-    freehold_heap_init(&l->memory);
-    freehold__table_init(&l->places, &l->memory.base, sizeof(place), SIZE_MAX / 4);
+    freehold__table_init(&l->places, d->live.memory, sizeof(place), SIZE_MAX / 4);
     for (void *r = NULL; (r = freehold__table_next(&d->live, r)) != NULL;)
         count_block(l, r);
 }
@@ -274,8 +272,8 @@ __attribute__((noinline)) static void report(freehold_debug *debug)
         write_total(&l, to_file);
     }
     freehold__reach_end(l.reach);
+    freehold__table_release(&l.places);
     freehold__lock_drop(&d->lock);
-    freehold_heap_deinit(&l.memory);
 }
 
 void freehold__check_report_end(freehold_debug *debug)

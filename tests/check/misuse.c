@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -180,6 +181,19 @@ static void in_threads(void)
     pause();
 }
 
+/* So many bytes of address space for more. */
+static void leave_room(size_t bytes)
+{
+    drop(make(10)); /* and all records are there */
+    FILE *file = fopen("/proc/self/statm", "r");
+    size_t pages = 0;
+    if (file == NULL || fscanf(file, "%zu", &pages) != 1)
+        exit(3);
+    fclose(file);
+    rlim_t most = pages * sysconf(_SC_PAGESIZE) + bytes;
+    setrlimit(RLIMIT_AS, &(struct rlimit){most, most});
+}
+
 static void own_handler(int number)
 {
     _exit(number == SIGSEGV ? 33 : 34);
@@ -304,6 +318,7 @@ int main(int argc, char **argv)
     CASE("keep", keep())
     CASE("keep-guard", keep_beside_guard())
     CASE("keep-read-only", keep_read_only())
+    CASE("little-room", lose_list(); leave_room(1 << 20))
     CASE("thread", keep_in_thread())
     CASE("child", in_child())
     CASE("signal", raise(SIGKILL))

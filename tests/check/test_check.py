@@ -254,6 +254,10 @@ class Leaks(Case):
         text = run("--check", "--", DELETES, "lose").stderr
         self.assertRegex(text, r"^freehold: lost: 16 bytes in 2 blocks, allocated at\n    long\* place::make<long>\(\) ")
 
+    def test_with_little_room_left(self):
+        self.assertIn("freehold: lost: 256 bytes in 4 blocks, allocated at\n",
+                      run("--check", "--", MISUSE, "little-room").stderr)
+
     def test_programs_that_close_files_or_go_elsewhere(self):
         for case in ("close", "chdir"):
             self.assertIn("freehold: lost: 256 bytes in 4 blocks, allocated at\n",
