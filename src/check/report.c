@@ -258,11 +258,25 @@ static void count_all(leaks *l, const freehold__debug *d, const void *stack)
         count_block(l, r);
 }
 
+/* Whether this is a signal handler that has interrupted who holds what the report needs. */
+static bool is_interrupted(const freehold__debug *d)
+{
+    const freehold__pages *pages = &freehold__process_heap.pages;
+    return freehold__lock_is_mine(&d->lock) || freehold__lock_is_mine(&pages->lock) ||
+           freehold__large_interrupted(&pages->large);
+}
+
 /* In a frame below that of the caller, which has the registers: they may be all that holds a block. */
 __attribute__((noinline)) static void report(freehold_debug *debug)
 {
     static leaks l; /* not on the stack: it leads to records */
     freehold__debug *d = freehold__debug_state(debug);
+    if (is_interrupted(d)) {
+        freehold__check_report_note(
+            "a signal handler has called exit in the midst of an allocation, "
+            "a free or the like");
+        return;
+    }
     freehold__lock_take(&d->lock);
     count_all(&l, d, __builtin_frame_address(0));
     bool to_file = path[0] != '\0' && write_head();

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads that allocate all the time, forks in the midst of it, and an end while they go on. */
+/* busy [exit]: threads that allocate all the time, forks in the midst of it, and an end while they go on; or one
+ * thread, and a signal handler that ends it. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,9 +30,24 @@ static void *work(void *argument)
     return NULL;
 }
 
-int main(void)
+static void end(int number)
+{
+    exit(number == SIGALRM ? 0 : 2);
+}
+
+static void work_and_end(void)
+{
+    struct itimerval soon = {.it_value = {.tv_usec = 2000}};
+    signal(SIGALRM, end);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    work((void *)1);
+}
+
+int main(int argc, char **argv)
 {
     pthread_t thread;
+    if (argc == 2 && strcmp(argv[1], "exit") == 0)
+        work_and_end();
     for (size_t i = 0; i < THREADS; i++)
         pthread_create(&thread, NULL, work, (void *)(i + 1));
     for (int i = 0; i < CHILDREN; i++) {

@@ -359,6 +359,16 @@ class Programs(unittest.TestCase):
             self.program(f"Initialized empty Git repository in {os.path.realpath(folder)}/.git/\n", "git", "init", "-b",
                          "main", folder)
 
+    def test_exit_in_a_signal_handler(self):
+        note = "freehold: note: a signal handler has called exit in the midst of an allocation, a free or the like\n"
+        texts = set()
+        for _ in range(60):
+            result = run("--check", "--", BUSY, "exit")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            texts.add(re.sub(r"(?s).*still reachable\n", "", result.stderr))
+        self.assertLessEqual(texts, {"", Leaks.NOTHING, note + "freehold: the program did not end by exit, or could not "
+                                     "be checked: what was not freed is not known\n"})
+
     def test_threads_and_forks(self):
         result = run("--check", "--", BUSY)
         self.assertEqual((result.stdout, result.returncode), ("busy\n", 0), result.stderr)
