@@ -19,11 +19,13 @@ static bool all;
 
 /* ---- writing ----------------------------------------------------------------------------------- */
 
+/* An address, for who reads the file; where that can no longer be written (the process has another root or user now),
+ * people read the report, and file and offset are more to them. */
 static bool plain_frame(const void *frame, char *text, size_t room)
 {
     freehold__text hex = {.length = 0};
     freehold__text_hex(&hex, (uintptr_t)frame);
-    if (hex.length >= room)
+    if (hex.length >= room || !freehold__port_append(path, "", 0))
         return false;
     memcpy(text, hex.bytes, hex.length + 1);
     return true;

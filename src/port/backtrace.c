@@ -114,7 +114,7 @@ bool freehold__port_file_of(const void *address, char *name, size_t room, uintpt
     if (module.name == NULL || module.name[0] == '\0') {
         ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
         path[length < 0 ? 0 : length] = '\0';
-        module.name = path;
+        module.name = length < 0 ? program_invocation_short_name : path; /* there may be no /proc */
     }
     errno = saved;
     *offset = (uintptr_t)address - module.base;

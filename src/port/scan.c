@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PAGES 16 /* that are read at once */
@@ -94,9 +95,22 @@ static unsigned pages_there(const scan *s, uintptr_t from, unsigned count)
     return result;
 }
 
+/* A process that has changed its user may not open its memory; but it may read what it may read. */
+static ssize_t read_readable(const scan *s, uintptr_t from, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct iovec page = {(void *)(from + i * s->page), s->page},
+                     to = {s->buffer + i * s->page, s->page};
+        if (process_vm_readv(getpid(), &to, 1, &page, 1, 0) != (ssize_t)s->page)
+            memset(to.iov_base, 0, s->page);
+    }
+    return (ssize_t)(count * s->page);
+}
+
 static void read_pages(scan *s, uintptr_t from, unsigned count)
 {
-    ssize_t bytes = pread(s->memory, s->buffer, count * s->page, (off_t)from);
+    ssize_t bytes = s->memory >= 0 ? pread(s->memory, s->buffer, count * s->page, (off_t)from)
+                                   : read_readable(s, from, count);
     uintptr_t first = from < s->begin ? s->begin : from,
               last = from + (bytes < 0 ? 0 : (size_t)bytes); /* less: it has gone */
     last = last < s->end ? last : s->end;
@@ -159,6 +173,14 @@ static void scan_ranges(scan *s)
     }
 }
 
+static bool can_read_itself(void)
+{
+    char one, other;
+    struct iovec from = {&one, 1}, to = {&other, 1};
+    one = 1;
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1;
+}
+
 bool freehold__port_scan(const freehold__scan *is)
 {
     int saved = errno;
@@ -170,7 +192,7 @@ bool freehold__port_scan(const freehold__scan *is)
         .page = freehold__port_page_size(),
     };
     s.buffer = freehold__port_map(PAGES * s.page, s.page);
-    bool can = s.maps >= 0 && s.memory >= 0 && s.buffer != NULL;
+    bool can = s.maps >= 0 && s.buffer != NULL && (s.memory >= 0 || can_read_itself());
     if (can) {
         scan_mappings(&s);
         scan_ranges(&s);

@@ -194,6 +194,19 @@ static void leave_room(size_t bytes)
     setrlimit(RLIMIT_AS, &(struct rlimit){most, most});
 }
 
+/* Nothing of what it had is there any more: no file for reports, no /proc. */
+static void new_root(const char *folder)
+{
+    if (chroot(folder) != 0 || chdir("/") != 0)
+        exit(77);
+}
+
+static void new_user(void)
+{
+    if (setgid(65534) != 0 || setuid(65534) != 0)
+        exit(77);
+}
+
 static void own_handler(int number)
 {
     _exit(number == SIGSEGV ? 33 : 34);
@@ -321,6 +334,9 @@ int main(int argc, char **argv)
     CASE("little-room", lose_list(); leave_room(1 << 20))
     CASE("thread", keep_in_thread())
     CASE("child", in_child())
+    CASE("root", new_root(argv[2]); lose_list())
+    CASE("root-double", new_root(argv[2]); drop(block); drop(block))
+    CASE("user", new_user(); lose_list())
     CASE("signal", raise(SIGKILL))
     CASE("quick", _exit(7))
     CASE("quick-large", _exit(200)) /* as if by a signal */

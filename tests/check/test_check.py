@@ -273,6 +273,17 @@ class Ends(Case):
         self.assertEqual(run("--check", "--", MISUSE, "status").returncode, 7)
         self.assertEqual(run("--check", "--", "no-such-program").returncode, 127)
 
+    def test_reports_that_reach_no_file_name_files(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can have another root")
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as root:
+            for case, told, status in (("root", "not freed: 256 bytes in 4 blocks, allocated", 0),
+                                       ("user", "lost: 256 bytes in 4 blocks, allocated", 0),
+                                       ("root-double", "free(POINTER): double free: the block of 100 bytes, allocated", 134)):
+                result = run("--check", "--", MISUSE, case, root, TMPDIR=folder)
+                self.assertRegex(plain(result.stderr), r"^freehold: %s at check_misuse\+0x[0-9a-f]+ " % re.escape(told))
+                self.assertEqual((result.returncode, os.listdir(folder)), (status, []))
+
     def test_command_line(self):
         for arguments, message in (
                 (["--leaks", "3", "ls"], "run: --leaks is for --check"),
