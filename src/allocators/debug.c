@@ -383,10 +383,12 @@ static live_block begin_resize(freehold_allocator *self, const char *function, v
     return copy;
 }
 
-static void end_resize(state *d, const live_block *block, size_t before, bool done)
+/* Another thread may have freed it meanwhile: that is reported. */
+static void end_resize(freehold_allocator *self, const char *function, const live_block *block,
+    size_t before, bool done)
 {
-    freehold__lock_take(&d->lock);
-    *(live_block *)freehold__table_find(&d->live, block->start) = *block;
+    state *d = state_of(self);
+    *hold_live(self, function, (void *)block->start) = *block;
     if (done) {
         d->counts.reallocations++;
         d->counts.requested_bytes += block->bytes;
@@ -401,7 +403,7 @@ static bool resize(freehold_allocator *self, const char *function, void *block, 
     live_block record = begin_resize(self, function, block);
     size_t before = record.bytes;
     bool done = bytes == before || freehold__debug_resize(d, &record, bytes);
-    end_resize(d, &record, before, done);
+    end_resize(self, function, &record, before, done);
     return done;
 }
 

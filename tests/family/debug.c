@@ -1026,6 +1026,30 @@ static void *work(void *argument)
     return NULL;
 }
 
+static bool free_instead(freehold_allocator *self, void *block, size_t bytes)
+{
+    (void)self;
+    freehold_free(&debug, freehold_base(&debug, (char *)block + 20));
+    return bytes == 0;
+}
+
+/* As another thread may do it, for the parent is called without the lock. */
+static void a_block_that_is_freed_while_it_is_resized_is_reported(void **unused)
+{
+    (void)unused;
+    start(plain);
+    static freehold_operations frees;
+    frees = *below.base.operations;
+    frees.resize = free_instead;
+    freehold_allocator_init(&below.base, &frees, below.base.alignment);
+    char *block = freehold_alloc(&debug, 100);
+    FATAL(FREEHOLD_DOUBLE_FREE, freehold_resize(&debug, block, 200),
+        "freehold_resize(%p): double free: the block of 100 bytes, allocated at unknown, freed at "
+        "unknown, freed again at unknown",
+        (void *)block);
+    end();
+}
+
 static void from_several_threads(void **unused)
 {
     (void)unused;
@@ -1120,6 +1144,7 @@ int main(void)
         cmocka_unit_test(records_are_bounded),
         cmocka_unit_test(typed_and_dynamic_calls_agree),
         cmocka_unit_test(a_wrong_thread_is_reported),
+        cmocka_unit_test(a_block_that_is_freed_while_it_is_resized_is_reported),
         cmocka_unit_test(from_several_threads),
         cmocka_unit_test(walks_and_counts),
     };
