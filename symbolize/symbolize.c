@@ -128,6 +128,8 @@ static bool name_frame(const void *frame, char *text, size_t room)
     return true;
 }
 
+/* Where the program ignores its children, or waits for any of them elsewhere, nobody learns how the first one ended: it
+ * is taken to have started the second, for if not, no frame has a name, and that is all. */
 static bool fork_twice(int socket, pid_t program)
 {
     pid_t child = fork();
@@ -138,9 +140,10 @@ static bool fork_twice(int socket, pid_t program)
         _exit(helper < 0);
     }
     int status = 1;
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+    pid_t ended = -1;
+    while (child > 0 && (ended = waitpid(child, &status, 0)) < 0 && errno == EINTR)
         ;
-    return child > 0 && status == 0;
+    return child > 0 && (ended < 0 || status == 0);
 }
 
 bool freehold_symbolize_start(void)

@@ -148,12 +148,27 @@ static void a_signal_handler_may_ask(void **unused)
     freehold_symbolize_stop();
 }
 
+static void children_may_be_ignored(void **unused)
+{
+    (void)unused;
+    begin(1);
+    void *block = allocate_here();
+    signal(SIGCHLD, SIG_IGN);
+    assert_true(freehold_symbolize_start());
+    expect_leak("allocate_here (helper.c:%d)", allocate_line);
+    signal(SIGCHLD, SIG_DFL);
+    freehold_symbolize_stop();
+    free_here(block);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_double_free_names_its_places),
         cmocka_unit_test(it_may_be_missing),
         cmocka_unit_test(a_signal_handler_may_ask),
+        cmocka_unit_test(children_may_be_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
