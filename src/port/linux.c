@@ -19,6 +19,8 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -166,11 +168,37 @@ uint32_t freehold__port_milliseconds(void)
     return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
+/*
+ * write(2), but a pipe that nobody reads, or a limit on the length of files, sends the program no signal, which as a
+ * rule ends it: it does not know that it writes. One that was pending before stays.
+ */
+static ssize_t write_unsignalled(int file, const char *text, size_t length)
+{
+    const struct timespec now = {0, 0};
+    sigset_t both, before, pending;
+    sigemptyset(&both);
+    sigaddset(&both, SIGPIPE);
+    sigaddset(&both, SIGXFSZ);
+    sigemptyset(&pending);
+    pthread_sigmask(SIG_BLOCK, &both, &before);
+    sigpending(&pending);
+    ssize_t written = write(file, text, length);
+    int error = errno, sent = error == EPIPE ? SIGPIPE : SIGXFSZ;
+    if (written < 0 && (error == EPIPE || error == EFBIG) && !sigismember(&pending, sent)) {
+        sigemptyset(&both);
+        sigaddset(&both, sent);
+        sigtimedwait(&both, NULL, &now);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return written;
+}
+
 void freehold__port_write(const char *text, size_t length)
 {
     int saved = errno;
     while (length > 0) {
-        ssize_t written = write(STDERR_FILENO, text, length);
+        ssize_t written = write_unsignalled(STDERR_FILENO, text, length);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
@@ -242,7 +270,7 @@ bool freehold__port_append(const char *name, const char *text, size_t length)
         expand_name(&expanded, name);
         file = open(expanded.bytes, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     }
-    bool done = file >= 0 && write(file, text, length) == (ssize_t)length;
+    bool done = file >= 0 && write_unsignalled(file, text, length) == (ssize_t)length;
     if (opens && file >= 0) /* it may be 2, in a program that has closed that */
         close(file);
     errno = saved;

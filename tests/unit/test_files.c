@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The port's files: what is appended to them leaves no file open, whatever the program has closed; a file is
- * refused where files cannot be locked; and the memory of the process is read through one, wherever it lies.
+ * The port's files: what is appended to them leaves no file open, whatever the program has closed, and sends it
+ * no signal; a file is refused where files cannot be locked; and the memory of the process is read through one, wherever it lies.
  */
 #define _GNU_SOURCE 1
 #include "unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,6 +74,38 @@ static void appending_leaves_no_file_open(void **state)
     assert_memory_equal(text, "line\nline\nline\n", 15);
     close(file);
     unlink(name);
+}
+
+static int write_to_nobody(void)
+{
+    int ends[2];
+    sigset_t pipes, pending;
+    struct rlimit none = {0, RLIM_INFINITY};
+    if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) < 0 || close(ends[0]) != 0)
+        return 1;
+    errno = 5;
+    freehold__port_write("line\n", 5);
+    if (errno != 5 || freehold__port_append("-", "line\n", 5))
+        return 2;
+    setrlimit(RLIMIT_FSIZE, &none);
+    if (freehold__port_append(name, "line\n", 5))
+        return 3;
+    sigemptyset(&pipes);
+    sigaddset(&pipes, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &pipes, NULL);
+    raise(SIGPIPE); /* the program's own, which it has not looked at yet */
+    freehold__port_write("line\n", 5);
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) &&
+                   !sigismember(&pending, SIGXFSZ)
+               ? 0
+               : 4;
+}
+
+static void writing_sends_no_signal(void **state)
+{
+    UNUSED_STATE(state);
+    assert_int_equal(in_child(write_to_nobody), 0);
+    unlink(name); /* it has nothing in it */
 }
 
 enum { CANNOT_SAY = 77 };
@@ -177,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(appending_leaves_no_file_open),
+        cmocka_unit_test(writing_sends_no_signal),
         cmocka_unit_test(a_file_that_cannot_be_locked_is_refused),
         cmocka_unit_test(all_memory_is_read),
     };
