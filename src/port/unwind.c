@@ -69,7 +69,7 @@ static recipe unpacked(uint64_t word, uintptr_t function)
 #define ENTRIES 8192
 
 typedef struct entry {
-    _Atomic uint64_t key, word, function; /* key: the address ^ the other two ^ the code there */
+    _Atomic uint64_t key, word, function, code; /* key: the address ^ the other three */
 } entry;
 
 static _Atomic(entry *) table;
@@ -101,14 +101,15 @@ __attribute__((no_sanitize("address"))) static uint64_t code_at(uintptr_t addres
     return *(const uint64_t *)((address - 1) & ~(uintptr_t)7);
 }
 
-/* UNKNOWN: it is not there. */
+/* UNKNOWN: it is not there. What is no address of code, at the end of a stack that somebody has made, is not read. */
 static recipe look_up(entry *entries, uintptr_t address)
 {
     entry *e = entry_of(entries, address);
     uint64_t word = atomic_load_explicit(&e->word, memory_order_relaxed),
              function = atomic_load_explicit(&e->function, memory_order_relaxed),
+             code = atomic_load_explicit(&e->code, memory_order_relaxed),
              key = atomic_load_explicit(&e->key, memory_order_relaxed);
-    if ((key ^ word ^ function ^ code_at(address)) != address)
+    if ((key ^ word ^ function ^ code) != address || code != code_at(address))
         return (recipe){.kind = UNKNOWN};
     return unpacked(word, (uintptr_t)function);
 }
@@ -116,12 +117,12 @@ static recipe look_up(entry *entries, uintptr_t address)
 static void remember(entry *entries, uintptr_t address, const recipe *r)
 {
     entry *e = entry_of(entries, address);
-    uint64_t word = packed(r);
+    uint64_t word = packed(r), code = code_at(address);
     atomic_store_explicit(&e->key, 0, memory_order_relaxed);
     atomic_store_explicit(&e->word, word, memory_order_relaxed);
     atomic_store_explicit(&e->function, r->function, memory_order_relaxed);
-    atomic_store_explicit(
-        &e->key, address ^ word ^ r->function ^ code_at(address), memory_order_relaxed);
+    atomic_store_explicit(&e->code, code, memory_order_relaxed);
+    atomic_store_explicit(&e->key, address ^ word ^ r->function ^ code, memory_order_relaxed);
 }
 
 /* ---- reading what the compiler has written ----------------------------------------------------- */

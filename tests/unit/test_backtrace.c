@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <unwind.h>
 
 #include "port/modules.h"
@@ -167,6 +169,50 @@ static void the_wanted_number_is_kept(void **unused)
 }
 
 /* An address is in a file, and its offset that of the file's own symbols. */
+#if defined(__x86_64__) && defined(__LP64__)
+static void *made_frames[MOST], *made_functions[MOST];
+
+__attribute__((noinline, no_sanitize("address", "thread"))) static void on_made_stack(void)
+{
+    _exit((int)freehold__port_backtrace(made_frames, made_functions, MOST));
+}
+
+/* Calls it on a stack that ends with this address, which is no code, as coroutines may have it. */
+static int frames_above(uintptr_t last)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        static _Alignas(16) unsigned char room[1 << 18];
+        __asm__ volatile(
+            "movq %[top], %%rsp\n\t"
+            "pushq %[last]\n\t"
+            "xorl %%ebp, %%ebp\n\t"
+            "jmpq *%[function]"
+            :
+            : [top] "r"(room + sizeof room), [last] "r"(last), [function] "r"(on_made_stack)
+            : "memory");
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_stack_may_end_anywhere(void **state)
+{
+    UNUSED_STATE(state);
+    assert_int_equal(frames_above(0), 1);
+    assert_int_equal(frames_above(0x1234), 2);
+    assert_int_equal(frames_above(UINT64_C(0xDEAD) << 48), 2);
+    assert_int_equal(frames_above((uintptr_t)made_frames), 2);
+}
+#else
+static void a_stack_may_end_anywhere(void **state)
+{
+    UNUSED_STATE(state);
+    skip();
+}
+#endif
+
 static void files_are_found(void **unused)
 {
     (void)unused;
@@ -191,6 +237,7 @@ int main(void)
         cmocka_unit_test(walks_agree),
         cmocka_unit_test(a_signal_is_passed),
         cmocka_unit_test(the_wanted_number_is_kept),
+        cmocka_unit_test(a_stack_may_end_anywhere),
         cmocka_unit_test(files_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
