@@ -219,6 +219,7 @@ static void say_what_is_unknown(const struct findings *findings, const struct ch
 
 int check(const struct run *run)
 {
+    fill_standard_streams();
     char *folder = make_folder();
     struct rusage usage;
     setenv("FREEHOLD_CHECK_REPORT", format_string("%s/%%p", folder), 1);

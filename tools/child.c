@@ -3,6 +3,7 @@
 #include "command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -44,6 +45,16 @@ void catch_signals(void)
     }
     /* Whoever ignores them never learns how they ended. */
     ignores_children = signal(SIGCHLD, SIG_DFL) == SIG_IGN;
+}
+
+void fill_standard_streams(void)
+{
+    int file;
+    do
+        file = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (file >= 0 && file <= STDERR_FILENO);
+    if (file >= 0)
+        close(file);
 }
 
 void outlive_readers(void)

@@ -68,6 +68,9 @@ struct child run_child(
     void (*become)(const void *argument), const void *argument, struct rusage *usage);
 /* From here on signals are passed on to the child. */
 void catch_signals(void);
+/* Where the command was started without one, no file of its own becomes a standard stream. The program is without it,
+ * too. */
+void fill_standard_streams(void);
 /* From here on a pipe that nobody reads does not end the command: it has files to take away. Programs that are started
  * before do not have it. */
 void outlive_readers(void);

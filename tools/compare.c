@@ -276,6 +276,7 @@ static void choose_input(struct comparison *comparison)
 
 int compare(const struct run *run)
 {
+    fill_standard_streams();
     struct comparison comparison = {.run = run, .stats = temporary_name()};
     for (int s = 0; s < SIDES; s++) {
         comparison.side[s] = (struct results){.output = temporary(), .error = temporary()};

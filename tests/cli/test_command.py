@@ -360,6 +360,15 @@ class Compare(Case):
             os.close(writer)
             self.assertEqual((list(self.dir.iterdir()), result.returncode), ([], 3), how)
 
+    def test_started_without_a_standard_output(self):
+        def start(*arguments):
+            return subprocess.run([FREEHOLD, "run", *arguments], preexec_fn=lambda: os.close(1), timeout=60,
+                                  stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment())
+        rows = self.rows(start("--compare", "--", "echo", "out"))
+        self.assertEqual((rows["exit status"], rows["standard output"]), (["0", "0"], ["the", "same"]))
+        result = start("--check", "--", "sh", "-c", "echo out || exit 8")
+        self.assertEqual(result.returncode, 8, result.stderr)  # as without the command
+
     def test_started_by_one_who_waits_for_nobody(self):
         def ignore():
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
