@@ -56,7 +56,9 @@ typedef struct freehold_report {
     freehold_misuse kind;
     const char *function; /* the function that was called, "free" for example */
     const void *pointer;  /* what it was given */
-    const char *message;  /* the whole line, without the newline; valid during the call */
+    /* the whole line, without the newline, or, in a library without texts (FREEHOLD_SMALL), the
+     * function; valid during the call */
+    const char *message;
 } freehold_report;
 
 /* What is called with a report, by the thread that has made the call. */

@@ -45,7 +45,7 @@ void freehold_hook_leave(unsigned cpu);
 void *freehold_hook_map(size_t bytes, size_t alignment);
 void freehold_hook_unmap(void *base, size_t bytes);
 
-/* Text for a person, as it is: no lock, no memory. A report of misuse comes as one line. */
+/* Text for a person, as it is: no lock, no memory. A report of misuse is one line, in two or three pieces. */
 void freehold_hook_write(const char *text, size_t length);
 
 /* After the report of a misuse: the end. It must not return. */

@@ -21,22 +21,6 @@ void freehold__allocator_wrong(
     freehold__report_end(&text, FREEHOLD_WRONG_TYPE, function, allocator);
 }
 
-static size_t alignment_of(size_t wanted)
-{
-    size_t alignment = FREEHOLD_ALIGNMENT;
-    while (alignment < wanted && alignment <= SIZE_MAX / 2)
-        alignment *= 2;
-    return alignment;
-}
-
-void freehold__allocator_begin_with(freehold_allocator *allocator,
-    const freehold_operations *operations, uint64_t magic, size_t alignment)
-{
-    *allocator = (freehold_allocator){.operations = operations,
-        .seal = freehold__seal(allocator, magic),
-        .alignment = alignment_of(alignment)};
-}
-
 void freehold_allocator_init(
     freehold_allocator *allocator, const freehold_operations *operations, size_t alignment)
 {

@@ -21,9 +21,23 @@ static inline uint64_t freehold__seal(const freehold_allocator *allocator, uint6
     return magic ^ (uintptr_t)allocator;
 }
 
+/* What an alignment that is asked for becomes. */
+static inline size_t freehold__allocator_alignment(size_t wanted)
+{
+    size_t alignment = FREEHOLD_ALIGNMENT;
+    while (alignment < wanted && alignment <= SIZE_MAX / 2)
+        alignment *= 2;
+    return alignment;
+}
+
 /* The base of an allocator of a type, with its table or without. */
-void freehold__allocator_begin_with(freehold_allocator *allocator,
-    const freehold_operations *operations, uint64_t magic, size_t alignment);
+static inline void freehold__allocator_begin_with(freehold_allocator *allocator,
+    const freehold_operations *operations, uint64_t magic, size_t alignment)
+{
+    *allocator = (freehold_allocator){.operations = operations,
+        .seal = freehold__seal(allocator, magic),
+        .alignment = freehold__allocator_alignment(alignment)};
+}
 
 static inline bool freehold__sealed(const freehold_allocator *allocator, uint64_t magic)
 {
@@ -43,7 +57,8 @@ __attribute__((always_inline)) static inline void freehold__allocator_begin(
 }
 
 /* What is wrong with what an init was given, for its check. */
-#define FREEHOLD__WRONG(text) (FREEHOLD_SMALL ? "what init was given cannot be used" : (text))
+#define FREEHOLD__WRONG(text) (FREEHOLD_SMALL ? "" : (text))
+#define FREEHOLD__NOT_USABLE  "what init was given cannot be used" /* where there are no texts */
 
 /* Reports an allocator that is not an initialised one of the type `name`; does not return. */
 freehold__cold void freehold__allocator_wrong(
@@ -52,8 +67,24 @@ freehold__cold void freehold__allocator_wrong(
 /* Reports what is not an initialised allocator of any type. */
 void freehold__allocator_check(freehold_allocator *allocator, const char *function);
 
+/* In base.error: an operation has just said why, and the refusal that follows keeps it. */
+#define FREEHOLD__SAID 0x100u
+
+static inline void freehold__set_error(freehold_allocator *allocator, uint32_t error)
+{
+    __atomic_store_n(&allocator->error, error, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t freehold__get_error(const freehold_allocator *allocator)
+{
+    return __atomic_load_n(&allocator->error, __ATOMIC_RELAXED);
+}
+
 /* For an operation that refuses a request: why, if it is not that memory is out. */
-void freehold__allocator_says(freehold_allocator *allocator, freehold_error error);
+static inline void freehold__allocator_says(freehold_allocator *allocator, freehold_error error)
+{
+    freehold__set_error(allocator, (uint32_t)error | FREEHOLD__SAID);
+}
 
 /*
  * Makes a request with alignment and offset one that an operation may get (freehold/allocator.h);

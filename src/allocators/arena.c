@@ -589,8 +589,7 @@ FREEHOLD__DEFINE(arena)
 static state *checked(freehold_arena *arena, const char *function)
 {
     freehold_allocator *base = (freehold_allocator *)(void *)arena;
-    if (!freehold__sealed(base, MAGIC))
-        freehold__allocator_wrong(base, function, "arena");
+    check_type(base, function);
     return state_of(base);
 }
 

@@ -587,8 +587,7 @@ FREEHOLD__DEFINE(buddy)
 static state *checked(freehold_buddy *buddy, const char *function)
 {
     freehold_allocator *self = (freehold_allocator *)(void *)buddy; /* which may be NULL */
-    if (!freehold__sealed(self, MAGIC))
-        freehold__allocator_wrong(self, function, "buddy");
+    check_type(self, function);
     return state_of(self);
 }
 

@@ -14,10 +14,10 @@
 
 /* What freehold_budget has in its words. */
 typedef struct state {
-    freehold__slots slots; /* all zero when wrong */
-    const char *wrong;     /* with what init was given; NULL: nothing */
+    freehold__slots slots; /* of size 1, and none, when what init was given cannot be used */
+    const char *wrong;     /* with that; not with FREEHOLD_SMALL */
     freehold__slots_counts counts;
-    size_t peak_slots; /* in use at once */
+    size_t least_free; /* slots, since statistics begin */
 } state;
 
 _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__BUDGET_WORDS &&
@@ -27,6 +27,11 @@ _Static_assert(sizeof(state) <= sizeof(uint64_t) * FREEHOLD__BUDGET_WORDS &&
 static state *state_of(freehold_allocator *self)
 {
     return (state *)(void *)((freehold_budget *)(void *)self)->state;
+}
+
+static bool is_usable(const state *s)
+{
+    return s->slots.free.bits != 0;
 }
 
 /* ---- allocating ------------------------------------------------------------------------------ */
@@ -67,8 +72,8 @@ FREEHOLD__OPERATION void *take(state *s, size_t slot, size_t bytes)
     freehold__bitmap_remove(&s->slots.free, slot);
     s->counts.allocations++;
     s->counts.requested += bytes;
-    if (freehold__slots_live(&s->slots) > s->peak_slots)
-        s->peak_slots = freehold__slots_live(&s->slots);
+    if (s->slots.free.members < s->least_free)
+        s->least_free = s->slots.free.members;
     return freehold__slots_address(&s->slots, slot);
 }
 
@@ -79,9 +84,10 @@ FREEHOLD__OPERATION void *budget_allocate(
     size_t slot;
     if (freehold__unlikely(bytes > s->slots.size) ||
         freehold__unlikely(!find(s, alignment, offset, self->alignment, &slot))) {
-        if (s->wrong != NULL)
+        if (is_usable(s))
+            s->counts.failures++;
+        else
             freehold__allocator_says(self, FREEHOLD_INVALID);
-        s->counts.failures += s->wrong == NULL;
         return NULL;
     }
     void *block = take(s, slot, bytes);
@@ -91,13 +97,12 @@ FREEHOLD__OPERATION void *budget_allocate(
 /* ---- live blocks ----------------------------------------------------------------------------- */
 
 /* The slot of a live block; anything else is fatal. */
-static size_t slot_of(state *s, const void *block, const char *function)
+static size_t slot_of(const state *s, const void *block, const char *function)
 {
-    size_t slot = 0;
-    const freehold__slots *slots = s->wrong == NULL ? &s->slots : NULL;
-    if (freehold__unlikely(slots == NULL) ||
-        freehold__unlikely(freehold__slots_at(slots, (uintptr_t)block, &slot) != FREEHOLD__AT_LIVE))
-        freehold__slots_misuse(slots, function, block);
+    size_t slot;
+    freehold__at at = freehold__slots_at(&s->slots, (uintptr_t)block, &slot);
+    if (freehold__unlikely(at != FREEHOLD__AT_LIVE))
+        freehold__slots_misuse(&s->slots, at, slot, function, block);
     return slot;
 }
 
@@ -119,7 +124,7 @@ static size_t budget_free_sized(freehold_allocator *self, void *block, size_t by
     state *s = state_of(self);
     size_t slot = slot_of(s, block, "freehold_free_sized");
     if (freehold__unlikely(bytes == 0 || bytes > s->slots.size))
-        freehold__slots_mismatch(&s->slots, "freehold_free_sized", block, bytes);
+        freehold__slots_mismatch(&s->slots, slot, "freehold_free_sized", block, bytes);
     return put(s, slot);
 }
 
@@ -156,7 +161,7 @@ static size_t budget_usable_size(freehold_allocator *self, const void *block)
 static void *budget_base(freehold_allocator *self, const void *pointer)
 {
     const state *s = state_of(self);
-    return s->wrong == NULL ? freehold__slots_around(&s->slots, (uintptr_t)pointer) : NULL;
+    return freehold__slots_around(&s->slots, (uintptr_t)pointer);
 }
 
 static freehold_statistics budget_stats(freehold_allocator *self)
@@ -166,9 +171,9 @@ static freehold_statistics budget_stats(freehold_allocator *self)
     size_t all = s->slots.free.bits * s->slots.size;
     freehold_statistics stats = freehold__slots_stats(&s->counts);
     stats.live_bytes = live;
-    stats.peak_live_bytes = s->peak_slots * s->slots.size;
+    stats.peak_live_bytes = (s->slots.free.bits - s->least_free) * s->slots.size;
     stats.used_bytes = live;
-    stats.peak_bytes = s->peak_slots * s->slots.size;
+    stats.peak_bytes = stats.peak_live_bytes;
     stats.mapped_bytes = all;
     stats.retained_bytes = all - live;
     return stats;
@@ -177,15 +182,15 @@ static freehold_statistics budget_stats(freehold_allocator *self)
 static void budget_reset_stats(freehold_allocator *self)
 {
     state *s = state_of(self);
-    s->peak_slots = freehold__slots_live(&s->slots);
-    freehold__slots_reset(&s->counts, s->peak_slots);
+    s->least_free = s->slots.free.members;
+    freehold__slots_reset(&s->counts, freehold__slots_live(&s->slots));
 }
 
 static const char *budget_check(freehold_allocator *self)
 {
     const state *s = state_of(self);
-    if (s->wrong != NULL)
-        return freehold__corrupt(s->wrong, self);
+    if (!is_usable(s))
+        return freehold__corrupt(FREEHOLD_SMALL ? FREEHOLD__NOT_USABLE : s->wrong, self);
     const char *wrong =
         freehold__corrupt_unless("the budget has more or fewer live blocks than were counted", s,
             freehold__slots_live(&s->slots), s->counts.allocations - s->counts.frees);
@@ -220,70 +225,74 @@ FREEHOLD__DEFINE(budget)
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
-/* What is wrong with the memory for slots of this size, or NULL. */
-static const char *judge(const freehold__slots *slots, size_t count, size_t bytes, size_t alignment,
-    const uint64_t *words, size_t word_count)
+/* What is wrong with what init was given, or NULL and the size of a slot. */
+FREEHOLD__OPERATION const char *judge(uintptr_t base, size_t bytes, size_t slot_bytes,
+    const uint64_t *words, size_t word_count, size_t alignment, size_t *size)
 {
-    size_t needed = freehold__bitmap_words(count);
-    if (slots->base == 0)
+    if (slot_bytes == 0)
+        return FREEHOLD__WRONG("the slots of the budget have 0 bytes");
+    if (!freehold__round_up_checked(slot_bytes, alignment, size) || *size > bytes)
+        return FREEHOLD__WRONG("the buffer of the budget is smaller than a slot");
+    if (base == 0)
         return FREEHOLD__WRONG("the budget has no buffer");
-    if (slots->base % alignment != 0)
+    if (base % alignment != 0)
         return FREEHOLD__WRONG("the buffer of the budget is not aligned");
-    if (bytes > UINTPTR_MAX - slots->base)
+    if (bytes > UINTPTR_MAX - base)
         return FREEHOLD__WRONG("the buffer of the budget is larger than memory");
     if (words == NULL || (uintptr_t)words % _Alignof(uint64_t) != 0)
         return FREEHOLD__WRONG("the budget has no words, or they are not aligned");
-    if (needed == 0 || word_count < needed)
+    size_t needed = freehold__bitmap_words(bytes / *size); /* 0: more than there can be */
+    if (needed - 1 >= word_count)
         return FREEHOLD__WRONG("the budget has too few words for its slots");
-    if (freehold__overlap(slots->base, bytes, (uintptr_t)words, needed * sizeof *words))
+    if (freehold__overlap(base, bytes, (uintptr_t)words, needed * sizeof *words))
         return FREEHOLD__WRONG("the words of the budget lie in its buffer");
     return NULL;
 }
 
-void freehold_budget_init_aligned(freehold_budget *budget, void *buffer, size_t bytes,
+FREEHOLD__OPERATION void init(freehold_budget *budget, void *buffer, size_t bytes,
     size_t slot_bytes, uint64_t *words, size_t word_count, size_t alignment)
 {
     memset(budget->state, 0, sizeof budget->state);
     freehold__allocator_begin(&budget->base, &operations, alignment);
     state *s = state_of(&budget->base);
-    freehold__slots slots = {.base = (uintptr_t)buffer};
-    alignment = budget->base.alignment;
-    if (slot_bytes == 0)
-        s->wrong = FREEHOLD__WRONG("the slots of the budget have 0 bytes");
-    else if (!freehold__round_up_checked(slot_bytes, alignment, &slots.size) || slots.size > bytes)
-        s->wrong = FREEHOLD__WRONG("the buffer of the budget is smaller than a slot");
-    else
-        s->wrong = judge(&slots, bytes / slots.size, bytes, alignment, words, word_count);
-    if (s->wrong != NULL)
+    size_t size;
+    const char *wrong = judge((uintptr_t)buffer, bytes, slot_bytes, words, word_count,
+        freehold__allocator_alignment(alignment), &size);
+    if (wrong != NULL) {
+        s->slots.size = 1;
+        if (!FREEHOLD_SMALL)
+            s->wrong = wrong;
         return;
-    s->slots = slots;
-    freehold__bitmap_init(&s->slots.free, words, bytes / slots.size, true);
+    }
+    s->slots.base = (uintptr_t)buffer;
+    s->slots.size = size;
+    s->least_free = bytes / size;
+    freehold__bitmap_init(&s->slots.free, words, bytes / size);
+}
+
+void freehold_budget_init_aligned(freehold_budget *budget, void *buffer, size_t bytes,
+    size_t slot_bytes, uint64_t *words, size_t word_count, size_t alignment)
+{
+    init(budget, buffer, bytes, slot_bytes, words, word_count, alignment);
 }
 
 void freehold_budget_init(freehold_budget *budget, void *buffer, size_t bytes, size_t slot_bytes,
     uint64_t *words, size_t word_count)
 {
-    freehold_budget_init_aligned(
-        budget, buffer, bytes, slot_bytes, words, word_count, FREEHOLD_ALIGNMENT);
-}
-
-/* The budget, or a report. */
-static freehold_allocator *checked(freehold_budget *budget, const char *function)
-{
-    if (!freehold__sealed(&budget->base, MAGIC))
-        freehold__allocator_wrong(&budget->base, function, "budget");
-    return &budget->base;
+    init(budget, buffer, bytes, slot_bytes, words, word_count, FREEHOLD_ALIGNMENT);
 }
 
 size_t freehold_budget_slots(freehold_budget *budget)
 {
-    return state_of(checked(budget, "freehold_budget_slots"))->slots.free.bits;
+    check_type(&budget->base, "freehold_budget_slots");
+    return state_of(&budget->base)->slots.free.bits;
 }
 
 void freehold_budget_deinit(freehold_budget *budget)
 {
     if (budget == NULL)
         return;
-    freehold_allocator_deinit(checked(budget, "freehold_budget_deinit"));
+    check_type(&budget->base, "freehold_budget_deinit");
+    freehold_allocator_deinit(&budget->base);
     memset(budget->state, 0, sizeof budget->state);
 }

@@ -595,8 +595,7 @@ void freehold_cpu_heap_init(
 static state *checked(freehold_cpu_heap *heap, const char *function)
 {
     freehold_allocator *self = (freehold_allocator *)(void *)heap; /* which may be NULL */
-    if (!freehold__sealed(self, MAGIC))
-        freehold__allocator_wrong(self, function, "cpu_heap");
+    check_type(self, function);
     return state_of(self);
 }
 

@@ -7,21 +7,6 @@
 
 /* ---- refusing -------------------------------------------------------------------------------- */
 
-static void set_error(freehold_allocator *allocator, uint32_t error)
-{
-    __atomic_store_n(&allocator->error, error, __ATOMIC_RELAXED);
-}
-
-static uint32_t get_error(const freehold_allocator *allocator)
-{
-    return __atomic_load_n(&allocator->error, __ATOMIC_RELAXED);
-}
-
-void freehold__allocator_says(freehold_allocator *allocator, freehold_error error)
-{
-    set_error(allocator, (uint32_t)error | FREEHOLD__SAID);
-}
-
 static const char *const reasons[] = {
     [FREEHOLD_OK] = "memory is out",
     [FREEHOLD_INVALID] = "there is no such alignment or offset",
@@ -46,23 +31,23 @@ static freehold__cold void report_failure(
 
 void *freehold__front_refuse(freehold__front front, freehold_error error, const char *function)
 {
-    set_error(front.self, (uint32_t)error);
+    freehold__set_error(front.self, (uint32_t)error);
     if (front.self->policy != NULL && front.self->policy->abort)
         report_failure(front, error, function);
     return NULL;
 }
 
 /* What an operation has said, or that memory is out. */
-static freehold_error reason_of(const freehold_allocator *self)
+FREEHOLD__OPERATION freehold_error reason_of(const freehold_allocator *self)
 {
-    uint32_t said = get_error(self);
+    uint32_t said = freehold__get_error(self);
     return (said & FREEHOLD__SAID) != 0 ? (freehold_error)(said & ~FREEHOLD__SAID)
                                         : FREEHOLD_NO_MEMORY;
 }
 
 void *freehold__front_refuse_small(freehold_allocator *self)
 {
-    set_error(self, (uint32_t)reason_of(self));
+    freehold__set_error(self, (uint32_t)reason_of(self));
     return NULL;
 }
 
@@ -74,7 +59,7 @@ static void *refuse(freehold__front front, const char *function)
 /* What was said before a try that succeeded is no refusal. */
 static void *grant(freehold__front front, void *block)
 {
-    set_error(front.self, get_error(front.self) & ~FREEHOLD__SAID);
+    freehold__set_error(front.self, freehold__get_error(front.self) & ~FREEHOLD__SAID);
     return block;
 }
 

@@ -27,9 +27,6 @@ typedef struct freehold__request {
     bool zeroed;
 } freehold__request;
 
-/* In base.error: an operation has just said why, and the refusal that follows keeps it. */
-#define FREEHOLD__SAID 0x100u
-
 /* ---- seldom (front.c) ------------------------------------------------------------------------ */
 
 /* The request has failed: does what the policy says; NULL: it is refused. */
@@ -54,8 +51,8 @@ void freehold__front_wipe(void *block, size_t bytes);
 
 FREEHOLD__FRONT void freehold__front_changed(freehold__front front)
 {
-    /* Written only when it says something new: several threads share it. */
-    if (__atomic_load_n(&front.self->changed, __ATOMIC_RELAXED) == 0)
+    /* Written only when it says something new: several threads share it. (Where code is dear, always.) */
+    if (FREEHOLD_SMALL || __atomic_load_n(&front.self->changed, __ATOMIC_RELAXED) == 0)
         __atomic_store_n(&front.self->changed, 1, __ATOMIC_RELAXED);
 }
 
@@ -129,8 +126,10 @@ FREEHOLD__FRONT void *freehold__front_remap_block(
 /* An operation that is a few instructions: in a small program there is only the function that is called. */
 #if FREEHOLD_SMALL
 #define FREEHOLD__OPERATION FREEHOLD__FRONT
+#define FREEHOLD__ONCE      __attribute__((noinline)) static
 #else
 #define FREEHOLD__OPERATION static
+#define FREEHOLD__ONCE      FREEHOLD__FRONT
 #endif
 
 /* ---- the functions --------------------------------------------------------------------------- */
@@ -334,7 +333,7 @@ FREEHOLD__FRONT size_t freehold__front_trim(freehold__front front)
 
 FREEHOLD__FRONT freehold_error freehold__front_last_error(freehold__front front)
 {
-    uint32_t error = __atomic_load_n(&front.self->error, __ATOMIC_RELAXED);
+    uint32_t error = freehold__get_error(front.self);
     return (freehold_error)(error & ~FREEHOLD__SAID); /* a hook may ask before the refusal */
 }
 
@@ -352,10 +351,16 @@ FREEHOLD__FRONT freehold_error freehold__front_last_error(freehold__front front)
     result freehold_##T##_##verb parameters                                                        \
     {                                                                                              \
         freehold__front front = {(freehold_allocator *)(void *)self, &operations};                 \
-        if (!freehold__sealed(front.self, operations.magic))                                       \
-            freehold__allocator_wrong(front.self, "freehold_" #verb, operations.name);             \
+        check_type(front.self, "freehold_" #verb);                                                 \
         return freehold__front_##verb arguments;                                                   \
     }
-#define FREEHOLD__DEFINE(T) FREEHOLD__EACH_FUNCTION(FREEHOLD__DEFINE_ONE, T)
+#define FREEHOLD__DEFINE(T)                                                                        \
+    /* An allocator of the type, or a report. */                                                   \
+    FREEHOLD__ONCE void check_type(const freehold_allocator *self, const char *function)           \
+    {                                                                                              \
+        if (!freehold__sealed(self, operations.magic))                                             \
+            freehold__allocator_wrong(self, function, FREEHOLD_SMALL ? NULL : operations.name);    \
+    }                                                                                              \
+    FREEHOLD__EACH_FUNCTION(FREEHOLD__DEFINE_ONE, T)
 
 #endif

@@ -454,8 +454,7 @@ void freehold_heap_deinit(freehold_heap *heap)
 {
     if (heap == NULL)
         return;
-    if (!freehold__sealed(&heap->base, MAGIC))
-        freehold__allocator_wrong(&heap->base, "freehold_heap_deinit", "heap");
+    check_type(&heap->base, "freehold_heap_deinit");
     state *s = state_of(&heap->base);
     freehold_allocator_deinit(&heap->base);
     freehold__heap_release(&s->single.heap);

@@ -71,7 +71,7 @@ static freehold__cold bool get_words(state *s)
         return false;
     uint64_t *words = freehold_alloc(s->backing, freehold__bitmap_words(s->count) * sizeof *words);
     if (words != NULL)
-        freehold__bitmap_init(&s->free, words, s->count, true);
+        freehold__bitmap_init(&s->free, words, s->count);
     return words != NULL;
 }
 
@@ -156,7 +156,7 @@ void freehold_index_pool_init(
     else if (word_count < freehold__bitmap_words(count))
         s->wrong = "the index pool has too few words for its indices";
     else
-        freehold__bitmap_init(&s->free, words, count, true);
+        freehold__bitmap_init(&s->free, words, count);
 }
 
 void freehold_index_pool_init_from(

@@ -185,7 +185,7 @@ static slab *get_slab(state *s, size_t alignment)
     b->slots.base = freehold__round_up((uintptr_t)memory, alignment);
     b->slots.size = s->size;
     b->constructed = b->words + free_words;
-    freehold__bitmap_init(&b->slots.free, b->words, s->slots, true);
+    freehold__bitmap_init(&b->slots.free, b->words, s->slots);
     memset(b->constructed, 0, more * sizeof *b->constructed);
     insert_record(s, b);
     return b;
@@ -299,10 +299,12 @@ typedef struct found {
 static found find(state *s, const void *object, const char *function)
 {
     found f = {slab_around(s, object), 0};
-    if (freehold__unlikely(f.slab == NULL) ||
-        freehold__unlikely(
-            freehold__slots_at(&f.slab->slots, (uintptr_t)object, &f.slot) != FREEHOLD__AT_LIVE))
-        freehold__slots_misuse(f.slab != NULL ? &f.slab->slots : NULL, function, object);
+    freehold__at at = FREEHOLD__AT_NONE;
+    if (freehold__likely(f.slab != NULL))
+        at = freehold__slots_at(&f.slab->slots, (uintptr_t)object, &f.slot);
+    if (freehold__unlikely(at != FREEHOLD__AT_LIVE))
+        freehold__slots_misuse(
+            f.slab != NULL ? &f.slab->slots : NULL, at, f.slot, function, object);
     return f;
 }
 
@@ -329,7 +331,7 @@ static size_t object_cache_free_sized(freehold_allocator *self, void *object, si
     state *s = state_of(self);
     found f = find(s, object, "freehold_free_sized");
     if (freehold__unlikely(bytes == 0 || bytes > s->size))
-        freehold__slots_mismatch(&f.slab->slots, "freehold_free_sized", object, bytes);
+        freehold__slots_mismatch(&f.slab->slots, f.slot, "freehold_free_sized", object, bytes);
     return put(s, f);
 }
 
@@ -521,8 +523,7 @@ void freehold_object_cache_deinit(freehold_object_cache *cache)
 {
     if (cache == NULL)
         return;
-    if (!freehold__sealed(&cache->base, MAGIC))
-        freehold__allocator_wrong(&cache->base, "freehold_object_cache_deinit", "object cache");
+    check_type(&cache->base, "freehold_object_cache_deinit");
     state *s = state_of(&cache->base);
     freehold_allocator_deinit(&cache->base);
     for (size_t i = 0; i < s->count; i++)

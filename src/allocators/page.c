@@ -310,8 +310,7 @@ bool freehold_page_protect(
         [FREEHOLD_PROTECT_READ] = FREEHOLD__PROTECT_READ,
         [FREEHOLD_PROTECT_READ_WRITE] = FREEHOLD__PROTECT_READ_WRITE};
     freehold_allocator *self = (freehold_allocator *)(void *)page; /* which may be NULL */
-    if (!freehold__sealed(self, MAGIC))
-        freehold__allocator_wrong(self, "freehold_page_protect", "page");
+    check_type(self, "freehold_page_protect");
     state *s = state_of(self);
     freehold__large_block block = freehold__large_around(&s->large, start);
     size_t offset = (uintptr_t)start - block.base, exact = 0;
@@ -352,8 +351,7 @@ void freehold_page_deinit(freehold_page *page)
 {
     if (page == NULL)
         return;
-    if (!freehold__sealed(&page->base, MAGIC))
-        freehold__allocator_wrong(&page->base, "freehold_page_deinit", "page");
+    check_type(&page->base, "freehold_page_deinit");
     state *s = state_of(&page->base);
     freehold_allocator_deinit(&page->base);
     freehold__large_release(&s->large);

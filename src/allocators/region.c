@@ -677,8 +677,7 @@ freehold_region_options freehold_region_options_mheap(void)
 /* The region, or a report. */
 static freehold_allocator *checked(freehold_region *region, const char *function)
 {
-    if (!freehold__sealed(&region->base, MAGIC))
-        freehold__allocator_wrong(&region->base, function, "region");
+    check_type(&region->base, function);
     return &region->base;
 }
 

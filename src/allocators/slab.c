@@ -224,8 +224,7 @@ FREEHOLD__DEFINE(slab)
 size_t freehold_slab_slot_size(freehold_slab *slab)
 {
     freehold_allocator *self = (freehold_allocator *)(void *)slab; /* which may be NULL */
-    if (!freehold__sealed(self, MAGIC))
-        freehold__allocator_wrong(self, "freehold_slab_slot_size", "slab");
+    check_type(self, "freehold_slab_slot_size");
     return state_of(self)->slot;
 }
 
@@ -251,8 +250,7 @@ void freehold_slab_deinit(freehold_slab *slab)
 {
     if (slab == NULL)
         return;
-    if (!freehold__sealed(&slab->base, MAGIC))
-        freehold__allocator_wrong(&slab->base, "freehold_slab_deinit", "slab");
+    check_type(&slab->base, "freehold_slab_deinit");
     freehold__single *s = single_of(&slab->base);
     freehold_allocator_deinit(&slab->base);
     freehold__heap_release(&s->heap);

@@ -3,13 +3,6 @@
 
 #include "base/fatal.h"
 
-#if FREEHOLD_SMALL
-freehold__at freehold__slots_at(const freehold__slots *slots, uintptr_t address, size_t *slot)
-{
-    return freehold__slots_look_at(slots, address, slot);
-}
-#endif
-
 /* ---- counts and resizing --------------------------------------------------------------------- */
 
 freehold_statistics freehold__slots_stats(const freehold__slots_counts *counts)
@@ -61,20 +54,18 @@ static void add_slot(freehold__text *text, const freehold__slots *slots, size_t 
 static freehold_misuse explain_inside(
     freehold__text *text, const freehold__slots *slots, size_t slot, uintptr_t address)
 {
-    size_t bytes = address - slots->base - slot * slots->size;
-    bool misaligned = bytes % FREEHOLD_ALIGNMENT != 0;
+    bool misaligned = address % FREEHOLD_ALIGNMENT != 0; /* of which a slot's start is a multiple */
     freehold__text_add(text, misaligned ? "misaligned pointer: " : "interior pointer: ");
-    freehold__text_decimal(text, bytes);
+    freehold__text_decimal(text, address - (uintptr_t)freehold__slots_address(slots, slot));
     freehold__text_add(text, " bytes into ");
     add_slot(text, slots, slot);
     return misaligned ? FREEHOLD_MISALIGNED_POINTER : FREEHOLD_INTERIOR_POINTER;
 }
 
-static freehold_misuse explain(
-    freehold__text *text, const freehold__slots *slots, uintptr_t address)
+static freehold_misuse explain(freehold__text *text, const freehold__slots *slots, freehold__at at,
+    size_t slot, uintptr_t address)
 {
-    size_t slot;
-    switch (slots != NULL ? freehold__slots_at(slots, address, &slot) : FREEHOLD__AT_NONE) {
+    switch (at) {
     case FREEHOLD__AT_FREE:
         freehold__text_add(text, "double free: ");
         add_slot(text, slots, slot);
@@ -88,18 +79,17 @@ static freehold_misuse explain(
     }
 }
 
-void freehold__slots_misuse(const freehold__slots *slots, const char *function, const void *pointer)
+void freehold__slots_misuse(const freehold__slots *slots, freehold__at at, size_t slot,
+    const char *function, const void *pointer)
 {
     freehold__text text = freehold__report_begin(function, pointer);
-    freehold_misuse kind = explain(&text, slots, (uintptr_t)pointer);
+    freehold_misuse kind = explain(&text, slots, at, slot, (uintptr_t)pointer);
     freehold__report_end(&text, kind, function, pointer);
 }
 
-void freehold__slots_mismatch(
-    const freehold__slots *slots, const char *function, const void *pointer, size_t bytes)
+void freehold__slots_mismatch(const freehold__slots *slots, size_t slot, const char *function,
+    const void *pointer, size_t bytes)
 {
-    size_t slot;
-    freehold__slots_at(slots, (uintptr_t)pointer, &slot);
     freehold__text text = freehold__report_begin(function, pointer);
     freehold__text_add(&text, "size mismatch: given ");
     freehold__text_decimal(&text, bytes);

@@ -27,14 +27,13 @@ void freehold__slots_reset(freehold__slots_counts *counts, size_t live);
 bool freehold__slots_fit(freehold__slots_counts *counts, size_t size, size_t bytes);
 void *freehold__slots_remap(freehold__slots_counts *counts, size_t size, void *block, size_t bytes);
 
-/* Reports a pointer that is not the start of a live slot; `slots` is NULL when it is not in their
- * memory at all. Does not return. */
-freehold__cold void freehold__slots_misuse(
-    const freehold__slots *slots, const char *function, const void *pointer);
+/* Reports a pointer that is not the start of a live slot, but what freehold__slots_at has said. Does not return. */
+freehold__cold void freehold__slots_misuse(const freehold__slots *slots, freehold__at at,
+    size_t slot, const char *function, const void *pointer);
 
-/* The same for a size that no slot holds. */
-freehold__cold void freehold__slots_mismatch(
-    const freehold__slots *slots, const char *function, const void *pointer, size_t bytes);
+/* The same for a size that the slot does not hold. */
+freehold__cold void freehold__slots_mismatch(const freehold__slots *slots, size_t slot,
+    const char *function, const void *pointer, size_t bytes);
 
 /* Visits every live slot; false: the visitor has ended it. */
 bool freehold__slots_walk(const freehold__slots *slots, freehold_visitor visit, void *context);

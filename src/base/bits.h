@@ -29,6 +29,10 @@ static inline uint64_t freehold__lowest_bit(uint64_t v)
     uint64_t index;
     __asm__("rep bsfq %1, %0" : "=r"(index) : "rm"(v) : "cc");
     return index;
+#elif UINTPTR_MAX == UINT32_MAX
+    /* By halves: for the whole it would be a call. */
+    uint32_t low = (uint32_t)v;
+    return (low != 0 ? 0u : 32u) + (unsigned)__builtin_ctz(low != 0 ? low : (uint32_t)(v >> 32));
 #else
     return (uint64_t)__builtin_ctzll(v);
 #endif

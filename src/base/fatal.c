@@ -38,7 +38,7 @@ static void report(
     void (*before)(void) = FREEHOLD_SMALL ? NULL : atomic_load(&before_report);
     if (before != NULL)
         before();
-    freehold_fatal_handler chosen = atomic_load(&handler);
+    freehold_fatal_handler chosen = atomic_load_explicit(&handler, memory_order_acquire);
     if (chosen != NULL)
         chosen(&report);
     freehold__fatal_default(&report);
@@ -48,13 +48,7 @@ static void report(
 
 void freehold__report_short(freehold_misuse kind, const char *function, const void *pointer)
 {
-    char line[48], *to = line;
-    for (const char *from = function; *from != '\0' && to < line + 36; from++)
-        *to++ = *from;
-    memcpy(to, ": misuse 00", 12);
-    to[9] = (char)(to[9] + kind / 10);
-    to[10] = (char)(to[10] + kind % 10);
-    report(kind, function, pointer, line);
+    report(kind, function, pointer, function);
 }
 
 #else

@@ -34,8 +34,8 @@ void freehold__report_end(
 
 #else
 
-/* "freehold_free: misuse 0": the function and the kind. There is no text: the compiler drops all that goes
- * into one, and the constants with it. */
+/* The message is the function, to which the port adds the kind. There is no text: the compiler drops all that
+ * goes into one, and the constants with it. */
 void freehold__report_short(freehold_misuse kind, const char *function, const void *pointer);
 
 static inline void freehold__text_add(freehold__text *text, const char *string)

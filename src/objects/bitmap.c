@@ -19,53 +19,66 @@ size_t freehold__bitmap_words(size_t bits)
     return words;
 }
 
-/* From the last level, whose words lie behind those of all others, to the top. */
-void freehold__bitmap_init(freehold__bitmap *set, uint64_t *words, size_t bits, bool full)
+#if FREEHOLD_SMALL
+
+/* Each number is added. */
+static void fill(freehold__bitmap *set, size_t words)
 {
-    freehold__assert(freehold__bitmap_words(bits) != 0);
-    uint64_t *level = words + freehold__bitmap_words(bits);
-    size_t n = bits, count = freehold__bitmap_level_words(bits, 0);
-    *set = (freehold__bitmap){
-        .top = words, .leaf = level - count, .bits = bits, .members = full ? bits : 0};
-    for (;;) {
-        level -= count;
-        memset(level, full ? 0xff : 0, count * sizeof *level);
-        if (full && n % 64 != 0)
-            level[count - 1] = freehold__bit(n) - 1;
-        if (count == 1)
-            return;
-        set->levels++;
-        n = count;
-        count = (count + 63) / 64;
+    memset(set->top, 0, words * sizeof *set->top);
+    for (size_t i = set->bits; i-- > 0;)
+        freehold__bitmap_add(set, i);
+}
+
+#else
+
+/* All ones at once; the last word of a level may have bits that stand for nothing. */
+static void fill(freehold__bitmap *set, size_t words)
+{
+    uint64_t *end = set->top + words;
+    set->members = set->bits;
+    memset(set->top, 0xff, words * sizeof *end);
+    for (unsigned shift = 0; shift <= set->top_shift; shift += 6) {
+        size_t n = freehold__bitmap_level_bits(set->bits, shift);
+        if (n % 64 != 0)
+            end[-1] = freehold__bit(n) - 1;
+        end -= freehold__bitmap_level_words(set->bits, shift);
     }
+}
+
+#endif
+
+void freehold__bitmap_init(freehold__bitmap *set, uint64_t *words, size_t bits)
+{
+    size_t count = freehold__bitmap_words(bits);
+    freehold__assert(count != 0);
+    set->top = words;
+    set->leaf = words + count - freehold__bitmap_level_words(bits, 0);
+    set->bits = bits;
+    set->members = 0;
+    set->top_shift = 0;
+    while (freehold__bitmap_level_words(bits, set->top_shift) > 1)
+        set->top_shift += 6;
+    fill(set, count);
 }
 
 #if FREEHOLD_SMALL
 
-typedef uint32_t __attribute__((may_alias)) half; /* of a word */
-
-/* Which of them has a bit. */
-static size_t half_of(size_t bit)
-{
-    return bit / 32 ^ (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
-}
-
 /* By halves of words: so no machine needs a shift of 64 bits. The levels above have something to learn when no other
  * number of the word is a member. */
-void freehold__bitmap_turn(freehold__bitmap *set, size_t i)
+void freehold__bitmap_turn(freehold__bitmap *set, size_t i, size_t more)
 {
-    size_t count = set->bits;
-    half *level = (half *)set->leaf;
-    set->members += freehold__bitmap_has(set, i) ? (size_t)-1 : 1;
+    size_t last = set->bits - 1; /* bit of the level */
+    uint64_t *level = set->leaf;
+    set->members += more;
     for (;;) {
-        half *at = &level[half_of(i)], bit = UINT32_C(1) << (i % 32);
-        half others = (*at & ~bit) | level[half_of(i) ^ 1];
-        *at ^= bit;
-        if (others != 0 || level == (half *)set->top)
+        freehold__half *half = freehold__half_of(level, i), bit = UINT32_C(1) << (i % 32);
+        freehold__half others = (*half & ~bit) | *freehold__half_of(level, i ^ 32);
+        *half ^= bit;
+        if (others != 0 || level == set->top)
             return;
         i /= 64;
-        count = (count + 63) / 64;
-        level -= (count + 63) / 64 * 2;
+        last /= 64;
+        level -= last / 64 + 1;
     }
 }
 
@@ -89,15 +102,15 @@ const char *freehold__bitmap_check(const freehold__bitmap *set)
     if (members != set->members)
         return freehold_corrupted("a bitmap has more or fewer members than were counted", set->leaf,
             members, set->members);
-    for (unsigned level = 0;; level++) {
-        size_t bits = freehold__bitmap_level_bits(set->bits, level);
+    for (unsigned shift = 0;; shift += 6) {
+        size_t bits = freehold__bitmap_level_bits(set->bits, shift);
         if (bits % 64 != 0 && (words[bits / 64] & ~freehold__low_bits(bits % 64)) != 0)
             return freehold__corrupt(
                 "a bitmap has a bit that stands for nothing", &words[bits / 64]);
-        if (level == set->levels)
+        if (shift == set->top_shift)
             return NULL;
-        const uint64_t *above = words - freehold__bitmap_level_words(set->bits, level + 1);
-        if (!level_agrees(above, words, freehold__bitmap_level_words(set->bits, level)))
+        const uint64_t *above = words - freehold__bitmap_level_words(set->bits, shift + 6);
+        if (!level_agrees(above, words, freehold__bitmap_level_words(set->bits, shift)))
             return freehold__corrupt(
                 "a level of a bitmap does not agree with the one below", above);
         words = above;

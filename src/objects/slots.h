@@ -38,13 +38,7 @@ typedef enum freehold__at {
 } freehold__at;
 
 /* *slot: which one it is, if any. The address may be any; no memory of it is read. */
-#if FREEHOLD_SMALL
-freehold__at freehold__slots_at(const freehold__slots *slots, uintptr_t address, size_t *slot);
-#else
-#define freehold__slots_at freehold__slots_look_at
-#endif
-
-static inline freehold__at freehold__slots_look_at(
+static inline freehold__at freehold__slots_at(
     const freehold__slots *slots, uintptr_t address, size_t *slot)
 {
     size_t offset = address - slots->base; /* below the base it wraps, and is too large */

@@ -187,12 +187,23 @@ bool freehold__port_file_of(const void *address, char *name, size_t room, uintpt
     return false; /* reports have addresses */
 }
 
+/* "freehold_free: misuse 05", where the message is the function. */
+static void write_kind(unsigned kind)
+{
+    char digits[] = {(char)('0' + (kind >= 10)), (char)('0' + kind - (kind >= 10 ? 10 : 0)), '\n'};
+    freehold_hook_write(": misuse ", 9);
+    freehold_hook_write(digits, sizeof digits);
+}
+
 _Noreturn void freehold__fatal_default(const freehold_report *report)
 {
     size_t length = 0;
     while (report->message[length] != '\0')
         length++;
     freehold_hook_write(report->message, length);
-    freehold_hook_write("\n", 1);
+    if (FREEHOLD_SMALL)
+        write_kind(report->kind);
+    else
+        freehold_hook_write("\n", 1);
     freehold_hook_halt();
 }

@@ -77,6 +77,7 @@ static void note(const freehold_report *report)
         CHECK(strcmp(line, text "\n") == 0);                                                       \
         CHECK(seen.kind == (what) && seen.pointer == (void *)(where));                             \
         CHECK(strncmp(line, seen.function, strlen(seen.function)) == 0);                           \
+        CHECK(strcmp(seen.message, seen.function) == 0);                                           \
     } while (0)
 
 /* ---- any allocator --------------------------------------------------------------------------- */
@@ -143,6 +144,46 @@ static void use_many(void)
     CHECK(freehold_check(&budget) == NULL && freehold_stats(&budget).live_bytes == 32);
 }
 
+/* Each thing that init may be given wrong: nothing is to be had, each request is told why, and no pointer is one of
+ * the budget's. */
+#define REFUSED(buffer, bytes, slot, words, count)                                                 \
+    do {                                                                                           \
+        freehold_budget_init(&budget, buffer, bytes, slot, words, count);                          \
+        CHECK(freehold_alloc(&budget, 1) == NULL && freehold_alloc(&budget, 48) == NULL);          \
+        CHECK(freehold_last_error(&budget) == FREEHOLD_INVALID);                                   \
+        CHECK(strcmp(freehold_check(&budget), "what init was given cannot be used") == 0);         \
+        CHECK(freehold_stats(&budget).failures == 0 && freehold_budget_slots(&budget) == 0);       \
+        CHECK(freehold_base(&budget, memory) == NULL);                                             \
+        WRONG(FREEHOLD_FOREIGN_POINTER, memory, freehold_free(&budget, memory),                    \
+            "freehold_free: misuse 05");                                                           \
+        CHECK(memory[0] == 7 && set[0] == 9);                                                      \
+    } while (0)
+
+static void refuse(void)
+{
+    static uint64_t set[FREEHOLD_BITMAP_WORDS(100)];
+    static _Alignas(64) char memory[100 * 48];
+    static freehold_budget budget;
+    size_t enough = FREEHOLD_BITMAP_WORDS(100);
+    memory[0] = 7;
+    set[0] = 9;
+    REFUSED(memory, sizeof memory, 0, set, enough);
+    REFUSED(memory, 47, 48, set, enough);
+    REFUSED(memory, sizeof memory, SIZE_MAX - 14, set, enough);
+    REFUSED(NULL, sizeof memory, 48, set, enough);
+    REFUSED(memory + 8, 99 * 48, 48, set, enough);
+    REFUSED(memory, 0 - (uintptr_t)memory, 48, set, enough);
+    REFUSED(memory, sizeof memory, 48, NULL, enough);
+    REFUSED(memory, sizeof memory, 48, (uint64_t *)(void *)((char *)set + 4), enough);
+    REFUSED(memory, sizeof memory, 48, set, enough - 1);
+    REFUSED(memory, sizeof memory, 48, (uint64_t *)(void *)memory, enough);
+    REFUSED(memory, sizeof memory, 48, (uint64_t *)(void *)(memory + sizeof memory - 8), enough);
+    freehold_budget_init(&budget, memory, sizeof memory, 48, set, enough);
+    CHECK(freehold_check(&budget) == NULL && freehold_budget_slots(&budget) == 100);
+    freehold_budget_init_aligned(&budget, memory, sizeof memory, 48, set, enough, 64);
+    CHECK(freehold_check(&budget) == NULL && freehold_budget_slots(&budget) == 75);
+}
+
 int main(void)
 {
     static uint64_t words[FREEHOLD_BITMAP_WORDS(64)];
@@ -161,6 +202,7 @@ int main(void)
     CHECK(freehold_alloc(&budget, 1) == NULL && freehold_last_error(&budget) == FREEHOLD_INVALID);
     CHECK(strcmp(freehold_check(&budget), "what init was given cannot be used") == 0);
 
+    refuse();
     use_many();
 
     static freehold_region region, no_region;
