@@ -110,7 +110,8 @@ FREEHOLD_API void *freehold_buddy_take(
  * of the page. NULL: not all of them are free. */
 FREEHOLD_API void *freehold_buddy_take_at(freehold_buddy *buddy, void *start, size_t bytes);
 
-/* Up to `count` single pages into blocks[], all under one lock; how many there were. And back. */
+/* Up to `count` single pages into blocks[], all under one lock; how many there were. And back: before the first that is
+ * no live block is reported, those in front of it are free. */
 FREEHOLD_API size_t freehold_buddy_take_batch(freehold_buddy *buddy, void **blocks, size_t count);
 FREEHOLD_API void freehold_buddy_free_batch(freehold_buddy *buddy, void **blocks, size_t count);
 

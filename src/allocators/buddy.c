@@ -739,7 +739,7 @@ void *freehold_buddy_map(freehold_buddy *buddy, size_t bytes, size_t alignment)
 {
     state *s = changing(buddy, "freehold_buddy_map");
     freehold__frame_request request = {.align = alignment, .kind = FREEHOLD_BUDDY_MAPPED};
-    if (bytes == 0 || !pages_of(s, bytes, &request.pages))
+    if (bytes == 0 || !freehold__is_power_of_two(alignment) || !pages_of(s, bytes, &request.pages))
         return NULL;
     uintptr_t address = take(s, request, bytes);
     if (address == 0)
@@ -758,15 +758,16 @@ static bool is_mapped(const state *s, freehold__frame_place place, uintptr_t add
 void freehold_buddy_unmap(freehold_buddy *buddy, void *base, size_t bytes)
 {
     state *s = changing(buddy, "freehold_buddy_unmap");
-    uintptr_t at = (uintptr_t)base, end = at + bytes;
+    uintptr_t at = (uintptr_t)base; /* where they end may be where memory does */
+    size_t page = page_bytes(s), left = bytes / page + (bytes % page != 0);
     freehold__lock_take(&s->lock);
-    for (; at < end; at += page_bytes(s)) {
+    for (; left > 0; left--, at += page) {
         freehold__frame_place place = freehold__frames_find(&s->frames, at);
         if (!is_mapped(s, place, at) || !put(s, place))
             break;
     }
     freehold__lock_drop(&s->lock);
-    if (at < end)
+    if (left > 0)
         report_misuse(s, "freehold_buddy_unmap", (void *)at);
 }
 

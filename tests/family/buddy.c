@@ -520,8 +520,39 @@ static void pages_for_heaps(void **unused)
     all_is_whole(MEMORY);
     assert_null(freehold_buddy_map(&buddy, 0, PAGE));
     assert_null(freehold_buddy_map(&buddy, SIZE_MAX, PAGE)); /* T1 */
+    assert_null(freehold_buddy_map(&buddy, PAGE, 0));
+    assert_null(freehold_buddy_map(&buddy, PAGE, 3 * PAGE));
     assert_null(take_below(SIZE_MAX - 1, 0));
     assert_null(take_below(0, 0));
+}
+
+/* T1: what is given back ends where addresses end, or would go beyond. Nobody can touch this memory. */
+static void memory_ends_with_a_range(void **unused)
+{
+    (void)unused;
+    const size_t pages = 16;
+    static _Alignas(16) char own[1024];
+    char *start = (char *)(0 - (uintptr_t)pages * PAGE);
+    assert_int_equal(
+        freehold_buddy_add_with(&buddy, start, pages * PAGE, own, sizeof own), FREEHOLD_OK);
+    freehold_buddy_request all = {.bytes = pages * PAGE, .kind = FREEHOLD_BUDDY_MAPPED};
+    assert_ptr_equal(freehold_buddy_take(&buddy, &all), start);
+    assert_true(freehold_resize(&buddy, start, 7 * PAGE));
+    assert_true(freehold_resize(&buddy, start, pages * PAGE));
+    assert_ptr_equal(freehold_base(&buddy, (char *)UINTPTR_MAX), start);
+    assert_int_equal(freehold_buddy_split(&buddy, start, PAGE), pages);
+    freehold_buddy_unmap(&buddy, start + 4 * PAGE, 12 * PAGE);
+    assert_int_equal(free_bytes(), 12 * PAGE);
+    FATAL(FREEHOLD_DOUBLE_FREE, freehold_buddy_unmap(&buddy, start + 2 * PAGE, SIZE_MAX),
+        "freehold_buddy_unmap(%p): double free: the page is free, in the free block %p of %zu "
+        "bytes",
+        (void *)(start + 4 * PAGE), (void *)(start + 4 * PAGE), 4 * PAGE);
+    assert_int_equal(free_bytes(), 14 * PAGE);
+    freehold_buddy_unmap(&buddy, start, 2 * PAGE);
+    assert_int_equal(free_bytes(), pages * PAGE);
+    assert_ptr_equal(freehold_buddy_take_at(&buddy, start + 15 * PAGE, PAGE), start + 15 * PAGE);
+    assert_null(freehold_buddy_take_at(&buddy, start + 14 * PAGE, 3 * PAGE));
+    freehold_free(&buddy, start + 15 * PAGE);
 }
 
 static void usage_is_by_kind(void **unused)
@@ -981,6 +1012,7 @@ int main(void)
         TEST(batches),
         TEST(blocks_are_split),
         TEST(pages_for_heaps),
+        TEST(memory_ends_with_a_range),
         TEST(usage_is_by_kind),
         TEST(single_pages_are_cached),
         TEST(without_hooks_there_are_no_caches),
