@@ -69,7 +69,7 @@ typedef struct freehold_buddy_options {
      * physically one; it is asked for the range's first and last byte when that is added. */
     uint64_t (*physical)(const void *address);
     const freehold_cpus *cpus;    /* with caches: who is asked which of them is the caller's */
-    freehold_buddy_cache *caches; /* one for each CPU, zeroed. NULL, or a hook is missing: none */
+    freehold_buddy_cache *caches; /* one for each CPU, zeroed. NULL, or no hook or CPU: none */
 } freehold_buddy_options;
 
 /* Makes the structure an allocator without memory. The options are copied, but not what they point

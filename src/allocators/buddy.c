@@ -153,7 +153,6 @@ static void refill(state *s, cache *c)
 static uintptr_t take_cached(state *s, size_t bytes)
 {
     unsigned cpu = call_user_enter(&s->cpus);
-    freehold__assert(cpu < s->cpus.count);
     cache *c = cache_of(s, cpu);
     uintptr_t address = 0;
     freehold__lock_take(&c->lock);
@@ -312,7 +311,6 @@ static freehold__frame_place find(state *s, const void *block, const char *funct
 static bool put_cached(state *s, freehold__frame_place place)
 {
     unsigned cpu = call_user_enter(&s->cpus);
-    freehold__assert(cpu < s->cpus.count);
     cache *c = cache_of(s, cpu);
     freehold__lock_take(&c->lock);
     bool was_taken = freehold__frame_change(
@@ -807,6 +805,11 @@ bool freehold_buddy_get_range(freehold_buddy *buddy, unsigned number, freehold_b
 
 /* ---- beginning, ranges, end -------------------------------------------------------------------- */
 
+static bool has_cpus(const freehold_cpus *cpus)
+{
+    return cpus != NULL && cpus->count != 0 && cpus->enter != NULL && cpus->leave != NULL;
+}
+
 void freehold_buddy_init(freehold_buddy *buddy, const freehold_buddy_options *options)
 {
     static const freehold_buddy_options none = {0};
@@ -816,7 +819,7 @@ void freehold_buddy_init(freehold_buddy *buddy, const freehold_buddy_options *op
     state *s = state_of(&buddy->base);
     s->frames.shift = freehold__highest_bit(buddy->base.alignment);
     s->physical = o->physical;
-    if (o->caches != NULL && o->cpus != NULL && o->cpus->enter != NULL && o->cpus->leave != NULL) {
+    if (o->caches != NULL && has_cpus(o->cpus)) {
         s->cpus = *o->cpus;
         s->caches = (cache *)(void *)o->caches;
     }

@@ -62,7 +62,6 @@ typedef struct here {
 static inline here enter(state *s)
 {
     unsigned cpu = call_user_enter(&s->cpus);
-    freehold__assert(cpu < s->cpus.count);
     cpu_lane *mine = lane_of(s, cpu);
     /* Odd, also when a report of misuse was left by a jump, from within. */
     uint64_t passes = atomic_load_explicit(&mine->passes, memory_order_relaxed);

@@ -647,7 +647,7 @@ static void single_pages_are_cached(void **unused)
 static void without_hooks_there_are_no_caches(void **unused)
 {
     (void)unused;
-    static const freehold_cpus cpus[] = {{2, NULL, leave}, {2, enter, NULL}};
+    static const freehold_cpus cpus[] = {{2, NULL, leave}, {2, enter, NULL}, {0, enter, leave}};
     for (size_t i = 0; i < COUNT(cpus); i++) {
         freehold_buddy_deinit(&buddy);
         freehold_buddy_init(&buddy, &(freehold_buddy_options){.cpus = &cpus[i], .caches = caches});
@@ -656,6 +656,33 @@ static void without_hooks_there_are_no_caches(void **unused)
         assert_int_equal(freehold_buddy_get_usage(&buddy).cached_bytes, 0);
         all_is_whole(MIB);
     }
+}
+
+/* A number that no CPU has: in front of anything that is kept for a CPU. */
+static void a_cpu_that_there_is_not_is_reported(void **unused)
+{
+    (void)unused;
+    static const freehold_cpus cpus = {2, enter, leave};
+    static freehold_cpu_lane lanes[2];
+    static freehold_cpu_heap heap;
+    begin_cached(MIB);
+    void *page = freehold_alloc(&buddy, PAGE);
+    freehold_cpu_heap_init(&heap, &cpus, lanes);
+    void *block = freehold_alloc(&heap, 100);
+    cpu_now = 2;
+    const char *said = "corrupt: the number of a CPU is not less than how many there are";
+    FATAL(FREEHOLD_CORRUPT, freehold_alloc(&buddy, PAGE), "%s", said);
+    FATAL(FREEHOLD_CORRUPT, freehold_free(&buddy, page), "%s", said);
+    FATAL(FREEHOLD_CORRUPT, freehold_alloc(&heap, 100), "%s", said);
+    FATAL(FREEHOLD_CORRUPT, freehold_free(&heap, block), "%s", said);
+    assert_int_equal(inside, 0); /* each was left */
+    cpu_now = 1;
+    freehold_free(&heap, block);
+    freehold_free(&buddy, page);
+    assert_null(freehold_check(&heap));
+    freehold_cpu_heap_deinit(&heap);
+    freehold_trim(&buddy);
+    all_is_whole(MIB);
 }
 
 static void caches_are_drained_in_need(void **unused)
@@ -1016,6 +1043,7 @@ int main(void)
         TEST(usage_is_by_kind),
         TEST(single_pages_are_cached),
         TEST(without_hooks_there_are_no_caches),
+        TEST(a_cpu_that_there_is_not_is_reported),
         TEST(caches_are_drained_in_need),
         TEST(low_pages_are_not_cached),
         TEST(cpus_share_it),
