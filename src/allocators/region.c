@@ -166,10 +166,10 @@ static inline void leave(const state *s)
         call_user_unlock(s->hooks);
 }
 
-/* Whoever held the lock has died. */
+/* Whoever held the lock has died in the middle of a call, now or before. */
 static freehold__cold void inherit(const state *s, const char *function)
 {
-    if (!freehold__region_is_busy(s->region) || freehold__region_repair(s->region))
+    if (freehold__region_repair(s->region))
         return;
     leave(s);
     report_wrong("the region cannot be repaired: a process was killed in the middle of a call, and "
@@ -181,7 +181,9 @@ static inline void enter(const state *s, const char *function)
 {
     if (freehold__likely(s->hooks == NULL) || s->hooks->lock == NULL || s->region == NULL)
         return; /* where there is no region there is nothing to lock, nor to repair */
-    if (!call_user_lock(s->hooks))
+    call_user_lock(
+        s->hooks); /* what it says of a death the region says itself, until it is repaired */
+    if (freehold__unlikely(freehold__region_is_busy(s->region)))
         inherit(s, function);
 }
 

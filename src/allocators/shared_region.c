@@ -136,7 +136,8 @@ static void drop_lock(void *context)
 static void take_and_repair(freehold_shared_region *shared, const char *function)
 {
     engine *r = engine_of(shared);
-    if (take_lock(shared->memory) || !freehold__region_is_busy(r) || freehold__region_repair(r))
+    take_lock(shared->memory);
+    if (!freehold__region_is_busy(r) || freehold__region_repair(r))
         return;
     drop_lock(shared->memory);
     report(FREEHOLD_CORRUPT,

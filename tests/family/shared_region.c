@@ -658,6 +658,15 @@ static void what_cannot_be_repaired_is_reported(void **unused)
         "freehold_shared_region_lock(%p): corrupt: the region cannot be repaired: a process was "
         "killed in the middle of a call, and its tags are damaged",
         memory);
+    /* Whoever comes next is told as well. */
+    FATAL(FREEHOLD_CORRUPT, freehold_alloc(&shared.region, 1),
+        "freehold_alloc(%p): corrupt: the region cannot be repaired: a process was killed in the "
+        "middle of a call, and its tags are damaged",
+        (void *)r);
+    FATAL(FREEHOLD_CORRUPT, freehold_shared_region_mended(&shared),
+        "freehold_shared_region_mended(%p): corrupt: the region cannot be repaired: a process was "
+        "killed in the middle of a call, and its tags are damaged",
+        memory);
     assert_string_equal(freehold_shared_region_attach(&second, memory, ROOM, &alone),
         "a call in the region has not ended, and its tags are damaged");
     tags[0].begins &= ~UINT64_C(2);
