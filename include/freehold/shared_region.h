@@ -73,7 +73,7 @@ FREEHOLD_API const char *freehold_shared_region_open(freehold_shared_region *sha
     const char *name, const freehold_shared_region_options *options);
 
 /* This process uses it no more: its blocks stay. Unmaps what open has mapped. Any later use but one of the
- * three above is fatal. NULL is none. */
+ * three above is fatal, and so is this for the thread that has locked it. NULL is none. */
 FREEHOLD_API void freehold_shared_region_detach(freehold_shared_region *shared);
 
 /* Waits until the disk has all of it, as it is between two calls. False: the system could not, or it is
@@ -84,8 +84,8 @@ FREEHOLD_API bool freehold_shared_region_sync(freehold_shared_region *shared);
 FREEHOLD_API bool freehold_shared_region_remove(const char *name, bool in_memory);
 
 /*
- * For changes to the users' own data that nobody is to see half done: between lock and unlock no other thread or
- * process is in a call of the region. They nest, and calls of the region in between are free. False: it is
+ * For changes to the users' own data that nobody is to see half done: between lock and unlock, of one thread, no other
+ * thread or process is in a call of the region. They nest, and calls of the region in between are free. False: it is
  * locked, but since the last freehold_shared_region_mended somebody has died between lock and unlock, so that
  * the users' data may be half changed. The region itself is good.
  */

@@ -147,6 +147,20 @@ static void take_and_repair(freehold_shared_region *shared, const char *function
         function, shared->memory);
 }
 
+/* Whether this thread is between lock and unlock: then it has the lock, and in a section is who has it. */
+static bool is_inside(const freehold_shared_region *shared)
+{
+    header *h = header_of(shared);
+    freehold__shared_taken taken = freehold__port_shared_lock_try(&h->lock);
+    if (taken == FREEHOLD__SHARED_HELD || taken == FREEHOLD__SHARED_BROKEN)
+        return false;
+    if (taken == FREEHOLD__SHARED_INHERITED)
+        count_death(h);
+    bool inside = h->section != 0;
+    drop_lock(h);
+    return inside;
+}
+
 /* False: what it was given was wrong, so that it has no memory. */
 static bool is_attached(const freehold_shared_region *shared, const char *function)
 {
@@ -170,8 +184,8 @@ void freehold_shared_region_unlock(freehold_shared_region *shared)
     if (!is_attached(shared, "freehold_shared_region_unlock"))
         return;
     header *h = header_of(shared);
-    if (h->section == 0)
-        report(FREEHOLD_WRONG_SCOPE, "wrong scope: the shared region is not locked",
+    if (!is_inside(shared))
+        report(FREEHOLD_WRONG_SCOPE, "wrong scope: this thread has not locked the shared region",
             "freehold_shared_region_unlock", shared);
     store(&h->section, h->section - 1);
     drop_lock(h);
@@ -457,7 +471,9 @@ void freehold_shared_region_detach(freehold_shared_region *shared)
 {
     if (shared == NULL)
         return;
-    is_attached(shared, "freehold_shared_region_detach");
+    if (is_attached(shared, "freehold_shared_region_detach") && is_inside(shared))
+        report(FREEHOLD_WRONG_SCOPE, "wrong scope: this thread has locked the shared region",
+            "freehold_shared_region_detach", shared);
     freehold_region_detach(&shared->region);
     if (shared->has_file != 0) {
         freehold__shared_file file = file_of(shared);

@@ -66,14 +66,23 @@ bool freehold__port_shared_lock_init(freehold__shared_lock *lock)
 
 /* It is consistent for the host at once: what has to be repaired, the region says itself, and says so until it
  * is done, whoever else dies meanwhile. */
-freehold__shared_taken freehold__port_shared_lock_take(freehold__shared_lock *lock)
+static freehold__shared_taken taken(freehold__shared_lock *lock, int error)
 {
-    int error = pthread_mutex_lock(mutex_of(lock));
     if (error == 0)
         return FREEHOLD__SHARED_TAKEN;
     if (error == EOWNERDEAD && pthread_mutex_consistent(mutex_of(lock)) == 0)
         return FREEHOLD__SHARED_INHERITED;
-    return FREEHOLD__SHARED_BROKEN;
+    return error == EBUSY ? FREEHOLD__SHARED_HELD : FREEHOLD__SHARED_BROKEN;
+}
+
+freehold__shared_taken freehold__port_shared_lock_take(freehold__shared_lock *lock)
+{
+    return taken(lock, pthread_mutex_lock(mutex_of(lock)));
+}
+
+freehold__shared_taken freehold__port_shared_lock_try(freehold__shared_lock *lock)
+{
+    return taken(lock, pthread_mutex_trylock(mutex_of(lock)));
 }
 
 void freehold__port_shared_lock_drop(freehold__shared_lock *lock)

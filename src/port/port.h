@@ -279,6 +279,7 @@ typedef struct freehold__shared_lock {
 typedef enum freehold__shared_taken {
     FREEHOLD__SHARED_TAKEN,
     FREEHOLD__SHARED_INHERITED, /* taken; the last holder has died */
+    FREEHOLD__SHARED_HELD,      /* not taken, by a try: somebody else has it */
     FREEHOLD__SHARED_BROKEN     /* not taken: these bytes are no lock */
 } freehold__shared_taken;
 
@@ -286,6 +287,7 @@ typedef enum freehold__shared_taken {
 uint32_t freehold__port_shared_lock_kind(void);
 bool freehold__port_shared_lock_init(freehold__shared_lock *lock);
 freehold__shared_taken freehold__port_shared_lock_take(freehold__shared_lock *lock);
+freehold__shared_taken freehold__port_shared_lock_try(freehold__shared_lock *lock);
 void freehold__port_shared_lock_drop(freehold__shared_lock *lock);
 
 /*

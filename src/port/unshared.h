@@ -25,6 +25,12 @@ freehold__shared_taken freehold__port_shared_lock_take(freehold__shared_lock *lo
     return FREEHOLD__SHARED_BROKEN;
 }
 
+freehold__shared_taken freehold__port_shared_lock_try(freehold__shared_lock *lock)
+{
+    (void)lock;
+    return FREEHOLD__SHARED_BROKEN;
+}
+
 void freehold__port_shared_lock_drop(freehold__shared_lock *lock)
 {
     (void)lock;

@@ -616,7 +616,8 @@ static void who_dies_in_a_section_is_told_of(void **unused)
     freehold_shared_region_unlock(&shared);
     freehold_shared_region_unlock(&shared);
     FATAL(FREEHOLD_WRONG_SCOPE, freehold_shared_region_unlock(&shared),
-        "freehold_shared_region_unlock(%p): wrong scope: the shared region is not locked",
+        "freehold_shared_region_unlock(%p): wrong scope: this thread has not locked the shared "
+        "region",
         (void *)&shared);
     IN_CHILD(freehold_shared_region_lock(&shared));
     assert_non_null(
@@ -638,6 +639,41 @@ static void who_dies_in_a_section_is_told_of(void **unused)
     freehold_shared_region_unlock(&second);
     assert_false(freehold_shared_region_sync(&second)); /* it is in no file that we know */
     freehold_shared_region_detach(&second);
+    freehold_shared_region_detach(&shared);
+    munmap(memory, ROOM);
+}
+
+static void *unlock_in_thread(void *unused)
+{
+    if (setjmp(report_back) == 0)
+        freehold_shared_region_unlock(&shared);
+    return unused;
+}
+
+/* A section is its thread's: another one does not end it, and it does not outlive the lock. */
+static void a_section_is_its_threads(void **unused)
+{
+    (void)unused;
+    pthread_t thread;
+    char wanted[200];
+    void *memory = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_null(freehold_shared_region_create(&shared, memory, ROOM, NULL));
+    assert_true(freehold_shared_region_lock(&shared));
+    strcpy(report_text, "nothing was reported");
+    freehold_fatal_handler before = freehold_set_fatal_handler(catch_report);
+    assert_int_equal(pthread_create(&thread, NULL, unlock_in_thread, NULL), 0);
+    pthread_join(thread, NULL);
+    freehold_set_fatal_handler(before);
+    snprintf(wanted, sizeof wanted,
+        "freehold: freehold_shared_region_unlock(%p): wrong scope: this thread has not locked the "
+        "shared region",
+        (void *)&shared);
+    assert_string_equal(report_text, wanted);
+    FATAL(FREEHOLD_WRONG_SCOPE, freehold_shared_region_detach(&shared),
+        "freehold_shared_region_detach(%p): wrong scope: this thread has locked the shared region",
+        (void *)&shared);
+    freehold_shared_region_unlock(&shared);
+    assert_null(freehold_check(&shared.region));
     freehold_shared_region_detach(&shared);
     munmap(memory, ROOM);
 }
@@ -754,6 +790,7 @@ int main(void)
         TEST(every_length_is_found),
         TEST(other_machines_and_versions_are_named),
         TEST(who_dies_in_a_section_is_told_of),
+        TEST(a_section_is_its_threads),
         TEST(what_cannot_be_repaired_is_reported),
         TEST(any_thread_may_use_it),
     };
