@@ -83,7 +83,7 @@ FREEHOLD_API freehold_arena_point freehold_arena_mark(freehold_arena *arena);
  * stay as they are. A mark of another arena is fatal, and so is a stale one: the arena was rewound to
  * before it, or reset. To know that exactly may take 16 bytes of the backing for each mark that is
  * good; where it has none, the oldest stale marks are forgotten, and fatal only beyond the arena's
- * end.
+ * end and within a block; so are those of an arena that was ended, and begun anew in its place.
  */
 FREEHOLD_API void freehold_arena_rewind(freehold_arena *arena, freehold_arena_point point);
 

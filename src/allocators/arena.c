@@ -529,11 +529,12 @@ static const char *check_chunks(const state *s)
     return wrong;
 }
 
-/* Whether the arena has come as far as the point. */
+/* Whether the arena has come as far as the point, and no block lies across it. */
 static bool is_behind(const state *s, const freehold_arena_point *point)
 {
-    return point->chunks == 0 || (point->chunks <= s->live && point->current < point->chunks &&
-                                     point->used <= s->chunks[point->current].used);
+    return point->chunks == 0 ||
+           (point->chunks <= s->live && point->current < point->chunks &&
+               freehold__bump_is_border(&s->chunks[point->current], point->used));
 }
 
 static const char *check_marks(const state *s)

@@ -131,9 +131,16 @@ bool freehold__bump_resize_last(freehold__bump *bump, size_t start, size_t bytes
     return true;
 }
 
+bool freehold__bump_is_border(const freehold__bump *bump, size_t offset)
+{
+    size_t granule = offset / GRANULE;
+    return offset == bump->used || (offset < bump->used && offset % GRANULE == 0 &&
+                                       (boundaries(bump, granule / 64) >> (granule % 64) & 1) != 0);
+}
+
 void freehold__bump_cut(freehold__bump *bump, size_t to)
 {
-    freehold__assert(to <= bump->used);
+    freehold__assert(freehold__bump_is_border(bump, to));
     if (to == 0)
         bump->blocks = bump->live_bytes = 0; /* without a look at each */
     for (size_t start = to; to != 0 && freehold__bump_next_live(bump, &start); start += GRANULE) {

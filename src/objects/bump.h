@@ -76,6 +76,9 @@ void freehold__bump_settle(freehold__bump *bump, size_t floor);
 /* Gives the last block, which is live and begins there, another size; false: there is no room. */
 bool freehold__bump_resize_last(freehold__bump *bump, size_t start, size_t bytes);
 
+/* Whether a piece begins or ends there: at an offset of the memory in use, or its end. */
+bool freehold__bump_is_border(const freehold__bump *bump, size_t offset);
+
 /* Ends all blocks from `to` on, where a piece begins or ends. */
 void freehold__bump_cut(freehold__bump *bump, size_t to);
 

@@ -441,7 +441,24 @@ static void every_stale_mark_is_known(void **unused)
     }
 }
 
-/* Without memory for that, the oldest ranges are forgotten, and the good marks stay good. */
+/* A mark of the life before, in the middle of a block of this one. */
+static void a_mark_of_an_ended_arena_cuts_no_block(void **unused)
+{
+    (void)unused;
+    freehold_alloc(&arena, 16);
+    freehold_arena_point before = freehold_arena_mark(&arena);
+    freehold_arena_deinit(&arena);
+    freehold_arena_init_with(&arena, &memory.base, 4 * KIB, 0);
+    freehold_alloc(&arena, 160);
+    freehold_arena_point now = freehold_arena_mark(&arena);
+    assert_int_equal(before.serial, now.serial);
+    STALE(&arena, before);
+    freehold_alloc(&arena, 10);
+    freehold_arena_rewind(&arena, now);
+    assert_int_equal(live(), 1);
+}
+
+/* Without memory for that, the oldest ranges are forgotten, but no block is cut; and the good marks stay good. */
 static void marks_without_memory(void **unused)
 {
     (void)unused;
@@ -457,7 +474,7 @@ static void marks_without_memory(void **unused)
         freehold_alloc(&arena, 48);
     }
     assert_null(freehold_check(&arena));
-    for (size_t i = 16; i < 20; i++)
+    for (size_t i = 0; i < 20; i++) /* the others by their place */
         STALE(&arena, stale[i]);
     for (size_t i = 20; i-- > 0;) {
         freehold_arena_rewind(&arena, good[i]);
@@ -865,6 +882,7 @@ int main(void)
         TEST(a_mark_holds),
         TEST(a_stale_or_foreign_mark_is_fatal),
         TEST(every_stale_mark_is_known),
+        TEST(a_mark_of_an_ended_arena_cuts_no_block),
         TEST(marks_without_memory),
         TEST(reset_uses_every_chunk_again),
         TEST(trim_gives_back_what_is_empty),
