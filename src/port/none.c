@@ -163,6 +163,81 @@ void freehold__port_heavy_fence(void)
 
 void freehold__port_start(void) {}
 
+/* ---- words of 64 bits -------------------------------------------------------------------------- */
+
+/* Where the processor cannot change them atomically, the compiler calls functions for it, which without a system are
+ * nobody's: these, unless the program has its own. */
+#if defined(__GCC_ATOMIC_LLONG_LOCK_FREE) && __GCC_ATOMIC_LLONG_LOCK_FREE != 2
+
+static _Atomic uint32_t wide; /* whether somebody changes one */
+
+static unsigned take_wide(void)
+{
+    unsigned cpu = freehold_hook_enter();
+    for (unsigned times = 0; atomic_exchange_explicit(&wide, 1, memory_order_acquire) != 0; times++)
+        freehold_hook_pause(times);
+    return cpu;
+}
+
+static void drop_wide(unsigned cpu)
+{
+    atomic_store_explicit(&wide, 0, memory_order_release);
+    freehold_hook_leave(cpu);
+}
+
+#define WIDE(result, name, ...)                                                                    \
+    result wide_##name(__VA_ARGS__) __asm__("__atomic_" #name "_8");                               \
+    __attribute__((weak, used)) result wide_##name(__VA_ARGS__)
+
+/* What was there, and what is there then. */
+#define WIDE_CHANGE(name, change)                                                                  \
+    WIDE(uint64_t, name, volatile uint64_t *at, uint64_t value, int order)                         \
+    {                                                                                              \
+        unsigned cpu = take_wide();                                                                \
+        uint64_t old = *at;                                                                        \
+        (void)order;                                                                               \
+        *at = change;                                                                              \
+        drop_wide(cpu);                                                                            \
+        return old;                                                                                \
+    }
+
+WIDE_CHANGE(exchange, value)
+WIDE_CHANGE(fetch_add, old + value)
+WIDE_CHANGE(fetch_sub, old - value)
+WIDE_CHANGE(fetch_or, old | value)
+WIDE_CHANGE(fetch_and, old &value)
+
+WIDE(uint64_t, load, const volatile uint64_t *at, int order)
+{
+    unsigned cpu = take_wide();
+    uint64_t value = *at;
+    (void)order;
+    drop_wide(cpu);
+    return value;
+}
+
+WIDE(void, store, volatile uint64_t *at, uint64_t value, int order)
+{
+    wide_exchange(at, value, order);
+}
+
+WIDE(bool, compare_exchange, volatile uint64_t *at, uint64_t *expected, uint64_t value, int order,
+    int order_else)
+{
+    unsigned cpu = take_wide();
+    uint64_t old = *at;
+    bool same = old == *expected;
+    (void)order, (void)order_else;
+    if (same)
+        *at = value;
+    else
+        *expected = old;
+    drop_wide(cpu);
+    return same;
+}
+
+#endif
+
 /* ---- the rest ---------------------------------------------------------------------------------- */
 
 void freehold__port_write(const char *text, size_t length)
