@@ -38,9 +38,10 @@ void freehold_hook_leave(unsigned cpu);
 
 /*
  * Memory for heaps, at a multiple of `alignment` and of the page (4096 bytes, or what the library
- * was built with), reading zero. NULL: there is none. freehold_buddy_map (freehold/buddy.h) does
- * this from the ranges that a buddy was given. unmap gives back any whole pages of what was mapped.
- * Both are called from several CPUs at once, inside or not.
+ * was built with), which is looked at, and reading zero, which is not. NULL: there is none.
+ * freehold_buddy_map (freehold/buddy.h) does this from the ranges that a buddy was given. unmap
+ * gives back any whole pages of what was mapped. Both are called from several CPUs at once, inside
+ * or not.
  */
 void *freehold_hook_map(size_t bytes, size_t alignment);
 void freehold_hook_unmap(void *base, size_t bytes);

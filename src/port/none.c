@@ -22,7 +22,11 @@ size_t freehold__port_page_size(void)
 
 void *freehold__port_map(size_t bytes, size_t align)
 {
-    return freehold_hook_map(bytes, align > FREEHOLD_PAGE_BYTES ? align : FREEHOLD_PAGE_BYTES);
+    size_t alignment = align > FREEHOLD_PAGE_BYTES ? align : FREEHOLD_PAGE_BYTES;
+    void *base = freehold_hook_map(bytes, alignment);
+    if (((uintptr_t)base & (alignment - 1)) != 0)
+        freehold__broken("freehold_hook_map has given memory that is not aligned as it was to be");
+    return base;
 }
 
 void freehold__port_unmap(void *base, size_t bytes)

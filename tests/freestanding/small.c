@@ -38,10 +38,12 @@ void freehold_hook_leave(unsigned cpu)
     CHECK(cpu == 0);
 }
 
+static size_t skew; /* of what is mapped */
+
 void *freehold_hook_map(size_t bytes, size_t alignment)
 {
-    void *memory = aligned_alloc(alignment, (bytes + alignment - 1) & ~(alignment - 1));
-    return memory != NULL ? memset(memory, 0, bytes) : NULL;
+    char *memory = aligned_alloc(alignment, (bytes + 2 * alignment - 1) & ~(alignment - 1));
+    return memory != NULL ? (char *)memset(memory, 0, bytes + skew) + skew : NULL;
 }
 
 void freehold_hook_unmap(void *base, size_t bytes)
@@ -217,5 +219,9 @@ int main(void)
     freehold_heap_init(&heap);
     USE(&heap, &no_heap);
     freehold_heap_deinit(&heap);
+
+    skew = 4096; /* a hook that does not heed the alignment */
+    freehold_heap_init(&no_heap);
+    WRONG(FREEHOLD_CORRUPT, NULL, freehold_alloc(&no_heap, 1), ": misuse 09");
     return 0;
 }
