@@ -42,6 +42,39 @@ size_t freehold__port_page_size(void)
     return (size_t)getpagesize();
 }
 
+/*
+ * libc's functions of these names are points at which a thread may be cancelled; malloc's are not, as POSIX has
+ * it. A thread that ended in here would hold a lock for ever, or leave a misuse untold. So the bare calls.
+ */
+static ssize_t write_to(int file, const void *from, size_t bytes)
+{
+    return syscall(SYS_write, file, from, bytes);
+}
+
+static ssize_t read_from(int file, void *to, size_t bytes)
+{
+    return syscall(SYS_read, file, to, bytes);
+}
+
+static int open_file(const char *name, int flags)
+{
+    return (int)syscall(SYS_openat, AT_FDCWD, name, flags | O_CLOEXEC, 0666);
+}
+
+static void close_file(int file)
+{
+    syscall(SYS_close, file);
+}
+
+static void sleep_for(uint32_t milliseconds, uint32_t nanoseconds)
+{
+    /* What the kernel means by a timespec; libc's may have other members where a long has 32 bits. */
+    const long time[2] = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000 + nanoseconds};
+    int saved = errno;
+    syscall(SYS_nanosleep, time, NULL);
+    errno = saved;
+}
+
 static void *map_anywhere(void *hint, size_t bytes)
 {
     void *base = mmap(hint, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -168,13 +201,15 @@ uint32_t freehold__port_milliseconds(void)
     return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
+#define KERNEL_SIGNALS 64 /* in its sets of them; libc's are longer */
+
 /*
  * write(2), but a pipe that nobody reads, or a limit on the length of files, sends the program no signal, which as a
  * rule ends it: it does not know that it writes. One that was pending before stays.
  */
 static ssize_t write_unsignalled(int file, const char *text, size_t length)
 {
-    const struct timespec now = {0, 0};
+    const long now[2] = {0, 0}; /* as in sleep_for */
     sigset_t both, before, pending;
     sigemptyset(&both);
     sigaddset(&both, SIGPIPE);
@@ -182,12 +217,12 @@ static ssize_t write_unsignalled(int file, const char *text, size_t length)
     sigemptyset(&pending);
     pthread_sigmask(SIG_BLOCK, &both, &before);
     sigpending(&pending);
-    ssize_t written = write(file, text, length);
+    ssize_t written = write_to(file, text, length);
     int error = errno, sent = error == EPIPE ? SIGPIPE : SIGXFSZ;
     if (written < 0 && (error == EPIPE || error == EFBIG) && !sigismember(&pending, sent)) {
         sigemptyset(&both);
         sigaddset(&both, sent);
-        sigtimedwait(&both, NULL, &now);
+        syscall(SYS_rt_sigtimedwait, &both, NULL, now, KERNEL_SIGNALS / 8);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;
@@ -234,10 +269,7 @@ freehold_corruption *freehold__thread_corruption(void)
 
 void freehold__port_sleep(uint32_t milliseconds)
 {
-    const struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
-    int saved = errno;
-    nanosleep(&time, NULL);
-    errno = saved;
+    sleep_for(milliseconds, 0);
 }
 
 uint32_t freehold__port_process_id(void)
@@ -268,11 +300,11 @@ bool freehold__port_append(const char *name, const char *text, size_t length)
     if (opens) {
         freehold__text expanded;
         expand_name(&expanded, name);
-        file = open(expanded.bytes, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        file = open_file(expanded.bytes, O_WRONLY | O_CREAT | O_APPEND);
     }
     bool done = file >= 0 && write_unsignalled(file, text, length) == (ssize_t)length;
     if (opens && file >= 0) /* it may be 2, in a program that has closed that */
-        close(file);
+        close_file(file);
     errno = saved;
     return done;
 }
@@ -280,13 +312,13 @@ bool freehold__port_append(const char *name, const char *text, size_t length)
 bool freehold__port_append_copy(const char *name, const char *from)
 {
     char buffer[4096];
-    int saved = errno, file = open(from, O_RDONLY | O_CLOEXEC);
+    int saved = errno, file = open_file(from, O_RDONLY);
     ssize_t bytes = -1;
-    while (file >= 0 && (bytes = read(file, buffer, sizeof buffer)) > 0 &&
+    while (file >= 0 && (bytes = read_from(file, buffer, sizeof buffer)) > 0 &&
            freehold__port_append(name, buffer, (size_t)bytes))
         ;
     if (file >= 0)
-        close(file);
+        close_file(file);
     errno = saved;
     return bytes == 0;
 }
@@ -356,11 +388,8 @@ void freehold__port_pause(unsigned times)
         return;
     }
     unsigned doublings = times - SPINS < 7 ? times - SPINS : 7;
-    long pause = 2000L << doublings;
-    const struct timespec time = {0, pause < PAUSE_MAX ? pause : PAUSE_MAX};
-    int saved = errno;
-    nanosleep(&time, NULL);
-    errno = saved;
+    uint32_t pause = UINT32_C(2000) << doublings;
+    sleep_for(0, pause < PAUSE_MAX ? pause : PAUSE_MAX);
 }
 
 /* ---- asymmetric fence: membarrier(2), since Linux 4.14 --------------------------------------- */
@@ -397,8 +426,7 @@ static int64_t nanoseconds(void)
 static freehold__cold void wait_for_stores(void)
 {
     int64_t end = nanoseconds() + STORES_ARE_OUT;
-    const struct timespec time = {0, STORES_ARE_OUT};
-    nanosleep(&time, NULL); /* it may be forbidden, too */
+    sleep_for(0, STORES_ARE_OUT); /* it may be forbidden, too */
     while (nanoseconds() < end)
         pause_briefly();
     atomic_thread_fence(memory_order_seq_cst);
