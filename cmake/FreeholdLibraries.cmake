@@ -14,7 +14,8 @@ endif()
 list(JOIN other_ports "|" other_ports)
 list(FILTER freehold_port_sources EXCLUDE REGEX "/(${other_ports})\\.c$")
 # In the shared library alone.
-list(FILTER freehold_malloc_sources EXCLUDE REGEX "/announce\\.c$")
+set(freehold_shared_sources ${PROJECT_SOURCE_DIR}/src/malloc/announce.c ${PROJECT_SOURCE_DIR}/src/malloc/deepbind.c)
+list(REMOVE_ITEM freehold_malloc_sources ${freehold_shared_sources})
 set(freehold_fault_source ${PROJECT_SOURCE_DIR}/src/port/fault.c)
 if(NOT EXISTS ${freehold_fault_source})
     set(freehold_fault_source)
@@ -30,17 +31,17 @@ set(tls_flags -ftls-model=initial-exec)
 # Under UndefinedBehaviorSanitizer they trap instead of calling its runtime, which allocates.
 add_library(freehold_core_objects OBJECT ${freehold_core_sources})
 add_library(freehold_malloc_objects OBJECT ${freehold_malloc_sources})
-add_library(freehold_announce_objects OBJECT ${PROJECT_SOURCE_DIR}/src/malloc/announce.c)
+add_library(freehold_shared_objects OBJECT ${freehold_shared_sources})
 # The same entry points over a debugging allocator (src/check), for libfreehold-check.so.
 set(freehold_entry_sources ${freehold_malloc_sources})
 list(FILTER freehold_entry_sources INCLUDE REGEX "/(malloc|new)\\.c$")
 add_library(freehold_check_objects OBJECT EXCLUDE_FROM_ALL ${freehold_check_sources} ${freehold_entry_sources})
 target_compile_definitions(freehold_check_objects PRIVATE FREEHOLD_CHECK=1)
 if(WIN32)
-    set_target_properties(freehold_core_objects freehold_malloc_objects freehold_announce_objects PROPERTIES
+    set_target_properties(freehold_core_objects freehold_malloc_objects freehold_shared_objects PROPERTIES
         EXCLUDE_FROM_ALL ON)
 endif()
-foreach(objects freehold_core_objects freehold_malloc_objects freehold_announce_objects freehold_check_objects)
+foreach(objects freehold_core_objects freehold_malloc_objects freehold_shared_objects freehold_check_objects)
     set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     # near.ld names functions; stacks are found by unwind tables, which C does not have on every processor.
     target_compile_options(${objects} PRIVATE ${tls_flags} -ffunction-sections -funwind-tables)
@@ -74,7 +75,7 @@ endfunction()
 
 set(drop_in_objects $<TARGET_OBJECTS:freehold_malloc_objects> $<TARGET_OBJECTS:freehold_core_objects>)
 if(FREEHOLD_DROP_IN AND FREEHOLD_SHARED)
-    freehold_drop_in(freehold SHARED $<TARGET_OBJECTS:freehold_announce_objects> ${drop_in_objects})
+    freehold_drop_in(freehold SHARED $<TARGET_OBJECTS:freehold_shared_objects> ${drop_in_objects})
     target_link_libraries(freehold PRIVATE ${CMAKE_DL_LIBS})
     add_library(freehold::freehold ALIAS freehold)
     set(map ${PROJECT_SOURCE_DIR}/src/malloc/freehold.map)
@@ -103,7 +104,7 @@ endif()
 if(FREEHOLD_DROP_IN AND FREEHOLD_SHARED)
     set(process_objects $<FILTER:$<TARGET_OBJECTS:freehold_malloc_objects>,EXCLUDE,/\(malloc|new\)\.c>)
     add_library(freehold_check SHARED $<TARGET_OBJECTS:freehold_check_objects> ${process_objects}
-        $<TARGET_OBJECTS:freehold_announce_objects> $<TARGET_OBJECTS:freehold_core_objects>)
+        $<TARGET_OBJECTS:freehold_shared_objects> $<TARGET_OBJECTS:freehold_core_objects>)
     set_target_properties(freehold_check PROPERTIES OUTPUT_NAME freehold-check LINKER_LANGUAGE C
         LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} LINK_DEPENDS ${map})
     target_link_libraries(freehold_check PRIVATE Threads::Threads ${CMAKE_DL_LIBS})

@@ -10,27 +10,14 @@
 #define _GNU_SOURCE 1
 #include "malloc/process.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <threads.h>
+
+#include "malloc/next.h"
 
 bool freehold__threads_are_announced(void)
 {
     return true;
-}
-
-typedef void (*function)(void);
-
-/* The next function of the name behind this library, which is libc's. */
-static function next(const char *name, _Atomic(function) *memo)
-{
-    function found = atomic_load_explicit(memo, memory_order_relaxed);
-    if (found == NULL) {
-        void *symbol = dlsym(RTLD_NEXT, name);
-        __builtin_memcpy(&found, &symbol, sizeof found);
-        atomic_store_explicit(memo, found, memory_order_relaxed);
-    }
-    return found;
 }
 
 static freehold__near const char pthread_create_name[] = "pthread_create";
@@ -38,20 +25,20 @@ static freehold__near const char pthread_create_name[] = "pthread_create";
 FREEHOLD__EXPORT int pthread_create(pthread_t *restrict thread,
     const pthread_attr_t *restrict attributes, void *(*run)(void *), void *restrict argument)
 {
-    static _Atomic(function) memo;
+    static _Atomic(freehold__function) memo;
     typedef int creator(
         pthread_t *restrict, const pthread_attr_t *restrict, void *(*)(void *), void *restrict);
     freehold__fork_handlers();
-    creator *create = (creator *)next(pthread_create_name, &memo);
+    creator *create = (creator *)freehold__next(pthread_create_name, &memo);
     return create != NULL ? create(thread, attributes, run, argument) : EAGAIN;
 }
 
 FREEHOLD__EXPORT int thrd_create(thrd_t *thread, thrd_start_t run, void *argument)
 {
-    static _Atomic(function) memo;
+    static _Atomic(freehold__function) memo;
     typedef int creator(thrd_t *, thrd_start_t, void *);
     freehold__fork_handlers();
-    creator *create = (creator *)next("thrd_create", &memo);
+    creator *create = (creator *)freehold__next("thrd_create", &memo);
     return create != NULL ? create(thread, run, argument) : thrd_error;
 }
 
