@@ -6,6 +6,7 @@
  * what takes locks, so the sizes are many.
  */
 #define _GNU_SOURCE 1
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -49,10 +50,10 @@ static void until_the_hidden_thread_is_busy(void)
         usleep(100);
 }
 
-static void fork_once(void)
+static void fork_by(int (*way)(void))
 {
     unsigned before = in_handlers;
-    int child = fork();
+    int child = way();
     CHECK(child >= 0);
     CHECK(in_handlers >= before + 2);
     if (child == 0) {
@@ -60,6 +61,16 @@ static void fork_once(void)
         _exit(0);
     }
     expect_exit(child, 0);
+}
+
+static int by_fork(void)
+{
+    return fork();
+}
+
+static void fork_once(void)
+{
+    fork_by(by_fork);
 }
 
 /* Its first call of the library may be the one in a handler. */
@@ -103,7 +114,7 @@ static void allocate_in_timer(union sigval unused)
     in_handlers++;
 }
 
-static void with_hidden_thread(void)
+static void start_hidden_thread(void)
 {
     timer_t timer;
     struct sigevent event = {.sigev_notify = SIGEV_THREAD};
@@ -112,10 +123,65 @@ static void with_hidden_thread(void)
     struct itimerspec soon = {.it_value = {0, 1000}};
     hidden = true;
     CHECK(timer_settime(timer, 0, &soon, NULL) == 0);
+}
+
+static void with_hidden_thread(void)
+{
+    start_hidden_thread();
     for (int i = 0; i < FORKS; i++)
         fork_once();
     stop = true;
 }
+
+#if defined(__GLIBC__)
+/* libc's functions that fork without calling fork by its name. */
+int forkpty(int *master, char *name, const void *terminal, const void *size);
+
+/* The terminal stays open: its end would end the child. */
+static int by_forkpty(void)
+{
+    int master;
+    return forkpty(&master, NULL, NULL, NULL);
+}
+
+static void forkpty_with_hidden_thread(void)
+{
+    start_hidden_thread();
+    fork_by(by_forkpty);
+}
+
+/* The parent of a daemon exits in there, so the daemon itself says that it is well. */
+static int from_daemon[2];
+
+static void daemon_with_hidden_thread(void)
+{
+    start_hidden_thread();
+    CHECK(daemon(1, 1) == 0);
+    alarm(60);
+    allocate_some();
+    CHECK(write(from_daemon[1], "w", 1) == 1);
+}
+
+static void in_child(void (*test)(void));
+
+static void without_fork_by_name(void)
+{
+    char well;
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    close(terminal);
+    for (int i = 0; i < HIDDEN && terminal >= 0; i++)
+        in_child(forkpty_with_hidden_thread);
+    for (int i = 0; i < HIDDEN; i++) {
+        CHECK(pipe(from_daemon) == 0);
+        in_child(daemon_with_hidden_thread);
+        close(from_daemon[1]);
+        CHECK(read(from_daemon[0], &well, 1) == 1);
+        close(from_daemon[0]);
+    }
+}
+#else
+static void without_fork_by_name(void) {}
+#endif
 
 static int allocate_until_stopped(void *unused)
 {
@@ -139,6 +205,7 @@ static void in_child(void (*test)(void))
     int child = fork();
     CHECK(child >= 0);
     if (child == 0) { /* the first threads of a child */
+        alarm(60);
         test();
         _exit(0);
     }
@@ -154,6 +221,7 @@ int main(void)
     in_child(with_threads);
     for (int i = 0; i < HIDDEN; i++)
         in_child(with_hidden_thread);
+    without_fork_by_name();
     in_child(with_standard_thread);
     with_threads();
     return 0;
