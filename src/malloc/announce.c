@@ -48,7 +48,7 @@ extern pid_t __fork(
 
 static void before_a_fork(void)
 {
-    if (!freehold__is_single_threaded())
+    if (!freehold__port_is_single_threaded())
         freehold__fork_handlers();
 }
 

@@ -17,21 +17,6 @@
 
 #include <pthread.h>
 
-#if defined(__has_include)
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define SINGLE_THREADED __libc_single_threaded
-#endif
-#endif
-#ifndef SINGLE_THREADED
-#define SINGLE_THREADED false /* as far as this libc tells */
-#endif
-
-bool freehold__is_single_threaded(void)
-{
-    return SINGLE_THREADED;
-}
-
 /* announce.c knows better, where it is. */
 __attribute__((weak)) bool freehold__threads_are_announced(void)
 {

@@ -75,7 +75,7 @@ static void start(void)
     freehold__options_read(
         options_given()); /* before libc allocates: musl does, for the handlers */
     pthread_key_create(&exit_key, thread_exits);
-    if (!freehold__threads_are_announced() || !freehold__is_single_threaded())
+    if (!freehold__threads_are_announced() || !freehold__port_is_single_threaded())
         freehold__fork_handlers();
     atomic_store(&starting, 0);
     atomic_store_explicit(&started, true, memory_order_release);
@@ -84,7 +84,7 @@ static void start(void)
 static void start_once(void)
 {
     if (freehold__likely(atomic_load_explicit(&started, memory_order_acquire))) {
-        if (freehold__unlikely(!freehold__is_single_threaded()))
+        if (freehold__unlikely(!freehold__port_is_single_threaded()))
             freehold__fork_handlers(); /* of a thread that was not announced */
         return;                        /* sooner than pthread_once would say so */
     }

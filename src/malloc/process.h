@@ -170,7 +170,6 @@ static inline void freehold__at_fork(
  */
 void freehold__fork_handlers(void);
 bool freehold__threads_are_announced(void);
-bool freehold__is_single_threaded(void);
 
 /* The limits of the options (limit.c), 0: none. Nothing but freehold__limited costs anything without
  * them. */

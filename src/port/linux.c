@@ -28,6 +28,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__has_include)
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define SINGLE_THREADED __libc_single_threaded
+#endif
+#endif
+#ifndef SINGLE_THREADED
+#define SINGLE_THREADED false /* as far as this libc tells */
+#endif
+
 #include "base/assert.h"
 #include "base/corrupt.h"
 #include "base/fatal.h"
@@ -392,6 +402,13 @@ void freehold__port_pause(unsigned times)
     sleep_for(0, pause < PAUSE_MAX ? pause : PAUSE_MAX);
 }
 
+/* ---- threads ---------------------------------------------------------------------------------- */
+
+bool freehold__port_is_single_threaded(void)
+{
+    return SINGLE_THREADED;
+}
+
 /* ---- asymmetric fence: membarrier(2), since Linux 4.14 --------------------------------------- */
 
 _Atomic bool freehold__port_asymmetric;
@@ -435,8 +452,8 @@ static freehold__cold void wait_for_stores(void)
 void freehold__port_heavy_fence(void)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    if (!freehold__port_asymmetric)
-        return;
+    if (!freehold__port_asymmetric || freehold__port_is_single_threaded())
+        return; /* a sandbox may end the program at the call */
     int saved = errno;
     long failed = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     if (failed != 0 && membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0)

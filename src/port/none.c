@@ -57,6 +57,11 @@ void freehold__port_huge(void *base, size_t bytes, freehold__huge huge)
     (void)huge;
 }
 
+bool freehold__port_is_single_threaded(void)
+{
+    return false;
+}
+
 /* There are none (FREEHOLD__GUARD_BYTES): the answer to nothing. */
 bool freehold__port_guard(void *base, size_t bytes)
 {

@@ -315,6 +315,9 @@ bool freehold__port_file_sync(const freehold__shared_file *file);
 /* Takes its name away; who has it open keeps it. */
 bool freehold__port_file_remove(const char *name, bool in_memory);
 
+/* No second thread is there; false where the host does not say. */
+bool freehold__port_is_single_threaded(void);
+
 /*
  * An asymmetric fence, for a flag that one thread sets all the time and others look at hardly ever.
  * If A runs its store, a barrier to the compiler and its load, and B its store, a heavy fence and

@@ -194,6 +194,11 @@ void freehold__port_huge(void *base, size_t bytes, freehold__huge huge)
     (void)huge;
 }
 
+bool freehold__port_is_single_threaded(void)
+{
+    return false;
+}
+
 /* ---- clock, text, process -------------------------------------------------------------------- */
 
 uint32_t freehold__port_milliseconds(void)
