@@ -59,9 +59,22 @@ static void set_huge(freehold__section *section, freehold__huge huge)
 }
 
 /*
+ * Whether the program fills what it asks for: since it was last asked, when the section's last part came into
+ * use, as many pages as most of that part has were touched for the first time; some may be others of the process.
+ */
+static bool is_filled(freehold__pages *pages, const freehold__section *section)
+{
+    uint64_t before = pages->faults, faults = freehold__port_faults();
+    size_t part = (size_t)section->end / 2 * FREEHOLD__GRANULE; /* as long as what lies before it */
+    pages->faults = faults;
+    return before != 0 && faults - before >= part / freehold__port_page_size() / 4 * 3;
+}
+
+/*
  * Which pages the memory gets that is about to come into use. The adaptive policy: small ones as long as
- * the heap is small, for one of 2 MiB would be a large part of what it holds; huge ones for what is
- * added when it is not, for that will be filled soon, with a fault where there were 512. Not under a
+ * the heap is small, for one of 2 MiB would be a large part of what it holds, and for the first part of each
+ * section; huge ones for the rest of it when the heap is not small and that part was filled, with a fault where
+ * there were 512. A program that leaves most of its blocks untouched would pay for all of them. Not under a
  * quota, which counts small ones.
  */
 static void choose_huge(freehold__pages *pages, freehold__section *section)
@@ -72,12 +85,13 @@ static void choose_huge(freehold__pages *pages, freehold__section *section)
             set_huge(section, pages->huge);
         return;
     }
-    bool much = pages->used >= HUGE_FROM && pages->quota == NULL;
-    if (much && section->huge == FREEHOLD__SECTION_SMALL) {
+    if (fresh)
+        freehold__section_set_huge(section, section->end, FREEHOLD__HUGE_NEVER);
+    if (pages->used < HUGE_FROM || pages->quota != NULL || section->huge != FREEHOLD__SECTION_SMALL)
+        return;
+    if (is_filled(pages, section) && !fresh) {
         section->huge = FREEHOLD__SECTION_ADAPTIVE;
         freehold__section_set_huge(section, section->end, FREEHOLD__HUGE_ALWAYS);
-    } else if (!much && fresh) {
-        freehold__section_set_huge(section, section->end, FREEHOLD__HUGE_NEVER);
     }
 }
 

@@ -29,6 +29,7 @@ typedef struct freehold__pages {
     freehold__meta meta;
     freehold__retain retain;
     freehold__huge huge;               /* of the users' parts of sections; see choose_huge */
+    uint64_t faults;                   /* of the process, when choose_huge last asked; 0: never */
     freehold__quota *quota;            /* NULL: none; the same as that of the large blocks */
     _Atomic size_t used, mapped, peak; /* granules; written under the lock */
     size_t resting;                    /* granules of `used` that are not charged to the quota */

@@ -62,6 +62,11 @@ bool freehold__port_is_single_threaded(void)
     return false;
 }
 
+uint64_t freehold__port_faults(void)
+{
+    return 0; /* nobody has a use for it: there are no huge pages */
+}
+
 /* There are none (FREEHOLD__GUARD_BYTES): the answer to nothing. */
 bool freehold__port_guard(void *base, size_t bytes)
 {

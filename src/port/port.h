@@ -67,6 +67,10 @@ typedef enum freehold__huge {
 } freehold__huge;
 void freehold__port_huge(void *base, size_t bytes, freehold__huge huge);
 
+/* How many pages the system has put under the process's memory when they were first touched, so far; 0 where it does
+ * not say. */
+uint64_t freehold__port_faults(void);
+
 /* A clock that never goes back, in milliseconds; a few of them coarse. Differences wrap correctly.
  * */
 uint32_t freehold__port_milliseconds(void);

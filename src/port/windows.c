@@ -199,6 +199,11 @@ bool freehold__port_is_single_threaded(void)
     return false;
 }
 
+uint64_t freehold__port_faults(void)
+{
+    return 0; /* nobody has a use for it: there are no huge pages */
+}
+
 /* ---- clock, text, process -------------------------------------------------------------------- */
 
 uint32_t freehold__port_milliseconds(void)

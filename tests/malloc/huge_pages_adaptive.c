@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * F86: huge pages where they cost no memory, which is what a process gets that asks for nothing else. A
- * small heap has none; what comes into use beyond that has them; a section of which less than a huge page
+ * small heap has none; what comes into use beyond that has them, if the program fills what it asks for; a section of which less than a huge page
  * was given back has them no more, or the kernel would join what was split. Large blocks are as the
  * system is set. Under a limit, which counts small pages, there are none.
  */
@@ -64,6 +64,19 @@ static void give_back_a_part(void)
         free(extra[--count]);
 }
 
+/* Blocks of which the program touches the first page alone: what it does not touch costs it nothing. */
+static void leave_untouched(void)
+{
+    size_t before = resident();
+    for (size_t i = 0; i < BLOCKS; i++) {
+        block[i] = malloc(BLOCK);
+        CHECK(block[i] != NULL);
+        block[i][0] = 1;
+    }
+    CHECK(resident() < before + BLOCKS * (size_t)sysconf(_SC_PAGESIZE) + 8 * MIB);
+    CHECK(count_with("hg ") == 0);
+}
+
 int main(int argc, char **argv)
 {
     bool limited = argc == 2 && strcmp(argv[1], "limited") == 0;
@@ -71,6 +84,14 @@ int main(int argc, char **argv)
         return 77;
     if (!system_takes_advice())
         return 0;
+
+    int child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        leave_untouched();
+        _exit(0);
+    }
+    expect_exit(child, 0);
 
     allocate(0, 160); /* 10 MiB */
     mapping small = mapping_of(block[100]);
