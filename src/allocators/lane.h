@@ -34,7 +34,7 @@ typedef struct freehold__bin {
     freehold__slab *first, *last;   /* queue of partial slabs, first in first out */
     freehold__slab *empty;          /* stack of empty slabs */
     uint32_t granules;              /* of all slabs of the class in this lane, in whichever state */
-    uint16_t empties, idle_empties; /* now; the fewest since retention last looked */
+    uint32_t empties, idle_empties; /* now; the fewest since retention last looked */
     uint8_t index;
 } freehold__bin;
 

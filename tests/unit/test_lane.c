@@ -226,6 +226,33 @@ static void empty_slabs_are_kept_up_to_a_bound(void **state)
 
 /* ---- remote frees ---------------------------------------------------------------------------- */
 
+/* T1: more empty slabs of a class than 16 bits count. A lane that holds more than 64 GiB keeps so many; this one only
+ * says that it does. */
+static void any_number_of_empty_slabs_goes_back(void **state)
+{
+    UNUSED_STATE(state);
+    if (sizeof(void *) < 8)
+        return;
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    const freehold__bin *bin = bin_for(lane, 2560);
+    size_t slots = freehold__size_classes[bin->index].slots, count = 65540 * slots;
+    void **slot = malloc(count * sizeof *slot);
+    CHECK(slot != NULL);
+    for (size_t i = 0; i < count; i++)
+        slot[i] = take(lane, 2560);
+    size_t pretended = (size_t)1 << 40;
+    lane->held_bytes += pretended;
+    for (size_t i = 0; i < count; i++)
+        CHECK(give(lane, slot[i]));
+    lane->held_bytes -= pretended;
+    free(slot);
+    assert_true(lane->empty_bytes > (size_t)65536 * 65536);
+    sound();
+    freehold__heap_trim(&heap, lane);
+    assert_int_equal(lane->empty_bytes, 0);
+    assert_in_range(freehold__pages_live(&heap.pages), 0, 65536);
+}
+
 static void a_remote_free_sends_one_notice(void **state)
 {
     UNUSED_STATE(state);
@@ -864,6 +891,7 @@ int main(void)
         TEST(a_full_slab_rejoins_at_its_threshold),
         TEST(partial_slabs_queue_first_in_first_out),
         TEST(empty_slabs_are_kept_up_to_a_bound),
+        TEST(any_number_of_empty_slabs_goes_back),
         TEST(a_remote_free_sends_one_notice),
         TEST(double_frees_are_seen_among_lifted_slots),
         TEST(what_is_no_slot_changes_nothing),
