@@ -37,6 +37,9 @@ void freehold__past_lane_make(void)
 /* Where slabs are short (base/config.h), a bin holds at least so many of the length of the next one. */
 #define SLAB_SHARE 24
 
+/* Slabs that one visit of retention looks at: 4096 are 0.3 ms, when nothing of them is in a cache. */
+#define LOOK_AT_MOST 4096
+
 /* Slow paths between two looks at the clock. */
 #define TEND_EVERY 32
 
@@ -171,6 +174,8 @@ static void unlink_slab(freehold__lane *lane, freehold__bin *bin, freehold__slab
 {
     switch ((freehold__slab_state)slab->state) {
     case FREEHOLD__SLAB_PARTIAL:
+        if (lane->look.at == slab)
+            lane->look.at = slab->next;
         *(slab->next != NULL ? &slab->next->prev : &bin->last) = slab->prev;
         *(slab->prev != NULL ? &slab->prev->next : &bin->first) = slab->next;
         break;
@@ -439,6 +444,8 @@ void freehold__lane_drain(freehold__lane *lane)
     if (atomic_load_explicit(&lane->inbox, memory_order_relaxed) == NULL)
         return;
     freehold__slab *slab = atomic_exchange_explicit(&lane->inbox, NULL, memory_order_seq_cst);
+    if (lane->look.bin == FREEHOLD__CLASSES)
+        lane->look.at = NULL;
     while (slab != NULL) {
         freehold__slab *next = atomic_load_explicit(&slab->next_pending, memory_order_relaxed);
         /* First the flag, then the bits: a freer that still saw the flag has its bit collected
@@ -795,9 +802,6 @@ static void retain_slab(freehold__lane *lane, freehold__slab *slab, bool still, 
 {
     freehold__look *look = &lane->look;
     size_t free;
-    if (slab->seen_in == look->number && slice != NULL) /* or it was so many looks ago */
-        return;
-    slab->seen_in = look->number;
     bool rest = at_rest(slab, &free);
     if (!rest && slice != NULL)
         return;
@@ -855,50 +859,58 @@ static void retain_empties(freehold__lane *lane, freehold__bin *bin, bool all)
     bin->idle_empties = bin->empties;
 }
 
-/* False when the slice was spent before the bin's end. */
-static bool retain_bin(freehold__lane *lane, freehold__bin *bin, bool still, size_t *slice)
+/* Behind the last bin comes the inbox: full slabs that others have freed are in no list yet but that one. It only
+ * grows at its head, and shrinks under the lock that is held. */
+static void begin_bin(freehold__lane *lane, bool still, size_t *slice)
 {
-    if (!lane->look.in_bin) {
-        if (still && slice == NULL && bin->active != NULL)
-            retire(lane, bin, bin->active);
-        retain_empties(lane, bin, slice == NULL);
+    freehold__look *look = &lane->look;
+    look->in_bin = true;
+    look->slabs = UINT32_MAX;
+    if (look->bin == FREEHOLD__CLASSES) {
+        look->at = atomic_load_explicit(&lane->inbox, memory_order_acquire);
+        return;
     }
-    lane->look.in_bin = true;
+    freehold__bin *bin = &lane->bin[look->bin];
+    if (still && slice == NULL && bin->active != NULL)
+        retire(lane, bin, bin->active);
+    retain_empties(lane, bin, slice == NULL);
     if (bin->active != NULL)
         retain_slab(lane, bin->active, still, slice);
-    for (freehold__slab *slab = bin->first; slab != NULL; slab = slab->next) {
-        if (freehold__slice_is_spent(slice))
-            return false;
-        retain_slab(lane, slab, still, slice);
-    }
-    lane->look.in_bin = false;
-    return true;
+    look->at = bin->first;
+    if (slice != NULL) /* (where slabs are short there are more, but nothing to purge) */
+        look->slabs = bin->granules / freehold__heap_class(lane->heap, bin->index)->granules;
 }
 
-/* Full slabs that others have freed are in no list yet but the inbox. It only grows at its head, and
- * shrinks under the lock that is held. */
-static bool retain_inbox(freehold__lane *lane, bool still, size_t *slice)
+/* The slabs of one bin. False when the visit is over before, because the slice is spent, or it has looked at as many
+ * as it may. */
+static bool retain_bin(freehold__lane *lane, bool still, size_t *slice, unsigned *left)
 {
-    freehold__slab *slab = atomic_load_explicit(&lane->inbox, memory_order_acquire);
-    for (; slab != NULL; slab = atomic_load_explicit(&slab->next_pending, memory_order_relaxed)) {
-        if (freehold__slice_is_spent(slice))
+    freehold__look *look = &lane->look;
+    bool inbox = look->bin == FREEHOLD__CLASSES;
+    if (!look->in_bin)
+        begin_bin(lane, still, slice);
+    for (freehold__slab *slab; (slab = look->at) != NULL && look->slabs != 0; look->slabs--) {
+        if (freehold__slice_is_spent(slice) || (slice != NULL && (*left)-- == 0))
             return false;
-        retain_slab(lane, slab, still, slice);
+        look->at =
+            inbox ? atomic_load_explicit(&slab->next_pending, memory_order_relaxed) : slab->next;
+        if (!inbox || slab->state == FREEHOLD__SLAB_FULL) /* else it was met in its bin */
+            retain_slab(lane, slab, still, slice);
     }
+    look->in_bin = false;
     return true;
 }
 
 static void begin_look(freehold__lane *lane, uint32_t now)
 {
-    lane->look = (freehold__look){.spare = freehold__retain_bound(lane->held_bytes),
-        .began = now,
-        .number = (uint8_t)(lane->look.number + 1),
-        .under_way = true};
+    lane->look = (freehold__look){
+        .spare = freehold__retain_bound(lane->held_bytes), .began = now, .under_way = true};
 }
 
 void freehold__lane_retain(freehold__lane *lane, bool still, uint32_t now, size_t *slice)
 {
     freehold__look *look = &lane->look;
+    unsigned left = LOOK_AT_MOST;
     if (slice != NULL && lane->heap->pages.retain == FREEHOLD__RETAIN_NEVER)
         return;
     if (slice == NULL ||
@@ -906,8 +918,8 @@ void freehold__lane_retain(freehold__lane *lane, bool still, uint32_t now, size_
         begin_look(lane, now);
     if (!look->under_way)
         return;
-    for (; look->bin < FREEHOLD__CLASSES; look->bin++)
-        if (!retain_bin(lane, &lane->bin[look->bin], still, slice))
+    for (; look->bin <= FREEHOLD__CLASSES; look->bin++)
+        if (!retain_bin(lane, still, slice, &left))
             return;
-    look->under_way = !retain_inbox(lane, still, slice);
+    look->under_way = false;
 }

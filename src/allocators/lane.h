@@ -38,12 +38,15 @@ typedef struct freehold__bin {
     uint8_t index;
 } freehold__bin;
 
-/* One look of retention over all slabs of a lane, in as many visits as it takes slices. The lane's lock. */
+/* One look of retention over all slabs of a lane, in as many visits as it takes. The lane's lock. */
 typedef struct freehold__look {
-    size_t spare;   /* bytes of free memory that may still stay in the slabs */
-    uint32_t began; /* milliseconds */
-    uint8_t number, bin;
-    bool under_way, in_bin; /* some of the bin's slabs have been looked at */
+    freehold__slab *at; /* the next one: in the queue of the bin, or in the inbox */
+    size_t spare;       /* bytes of free memory that may still stay in the slabs */
+    uint32_t began;     /* milliseconds */
+    uint32_t
+        slabs; /* so many are left in the bin at most: others may come to the end of the queue for ever */
+    uint8_t bin; /* FREEHOLD__CLASSES: the inbox */
+    bool under_way, in_bin;
 } freehold__look;
 
 typedef struct freehold__lane {

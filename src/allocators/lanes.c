@@ -329,6 +329,7 @@ void freehold__heap_repair(freehold__heap *heap, freehold__lane *mine)
     heap->parked_count = 0;
     for (freehold__lane *lane = heap->lanes; lane != NULL; lane = lane->next) {
         lane->inbox = NULL;
+        lane->look.under_way = false; /* it may be in the inbox */
         lane->held_bytes = 0;
         for (unsigned i = 0; i < FREEHOLD__CLASSES; i++)
             lane->bin[i].granules = 0;

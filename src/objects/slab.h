@@ -88,7 +88,6 @@ typedef struct freehold__slab {
     uint16_t seen_used;     /* value of used at the last look of retention */
     uint16_t purged_lifted; /* slots that were lifted when it was purged: less now means use */
     bool zeroed;            /* the span came reading zero */
-    uint8_t seen_in;        /* number of the lane's look that has been here last */
 } freehold__slab;
 
 extern freehold__slab_word freehold__no_word; /* no bits, for ever */

@@ -511,27 +511,6 @@ static void free_pages_inside_sparse_slabs_go(void **state)
     fresh(NULL);
 }
 
-static void set_seen(void *number, uintptr_t base, void *descriptor)
-{
-    (void)base;
-    ((freehold__slab *)descriptor)->seen_in = *(const uint8_t *)number;
-}
-
-/* T15: the number of a look has a byte, and comes again. What was last looked at 256 looks ago is not new to a trim. */
-static void a_trim_passes_over_no_slab(void **state)
-{
-    UNUSED_STATE(state);
-    freehold__lane *lane = freehold__lane_acquire(&heap);
-    void *kept[1000];
-    sparse(lane, 320, 20000, kept);
-    uint8_t number = (uint8_t)(lane->look.number + 1);
-    freehold__pages_walk(&heap.pages, set_seen, &number);
-    size_t before = resident();
-    freehold__heap_trim(&heap, lane);
-    assert_true(resident() <= before / 2);
-    sound();
-}
-
 static jmp_buf back;
 
 static void leave(const freehold_report *report)
@@ -642,6 +621,117 @@ static void a_look_purges_a_slice(void **state)
     assert_in_range(steps, 5, 30);
     assert_int_equal(heap.pace.hurries, 0);
     sound();
+}
+
+static void count_seen(void *count, uintptr_t base, void *descriptor)
+{
+    (void)base;
+    *(unsigned *)count += ((freehold__slab *)descriptor)->seen_used != 0;
+}
+
+static unsigned seen(void)
+{
+    unsigned count = 0;
+    freehold__pages_walk(&heap.pages, count_seen, &count);
+    return count;
+}
+
+/* F101: who comes by does not wait for all slabs of a large heap to be looked at either, whatever there is to find. The
+ * next one goes on, also when the slab that comes next has left the queue. */
+static void a_look_is_at_so_many_slabs(void **state)
+{
+    UNUSED_STATE(state);
+    enum { SLABS = 10000 };
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    unsigned slots = freehold__size_classes[bin_for(lane, 2560)->index].slots;
+    void **slot = malloc((size_t)SLABS * slots * sizeof *slot);
+    CHECK(slot != NULL);
+    for (unsigned i = 0; i < SLABS * slots; i++)
+        slot[i] = take(lane, 2560);
+    for (unsigned i = 0; i < SLABS * slots; i++)
+        if (i % slots >= slots / 2)
+            CHECK(give(lane, slot[i]));
+    uint32_t now = freehold__port_milliseconds();
+    unsigned before = 0, visits = 0;
+    do {
+        freehold__slab *next = lane->look.at;
+        if (next != NULL)
+            for (unsigned i = 0; i < slots / 2; i++)
+                CHECK(give(lane, (char *)next->base + (size_t)i * 2560));
+        CHECK(next == NULL || next->state != FREEHOLD__SLAB_PARTIAL);
+        sound();
+        look(lane, now);
+        unsigned after = seen();
+        assert_in_range(after - before, visits < 2 ? 4000 : 1, 4100);
+        before = after;
+        visits++;
+    } while (lane->look.under_way);
+    assert_int_equal(visits, 3);
+    assert_in_range(before, SLABS - visits - 1, SLABS);
+    free(slot);
+}
+
+/* Slabs that are used up and freed again come to the end of the queue, as many between two visits as one looks at: the look
+ * ends all the same, and comes to the other classes. */
+static void a_look_ends_while_slabs_go_round(void **state)
+{
+    UNUSED_STATE(state);
+    enum { SLABS = 6000, ROUND = 5000 };
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    unsigned slots = freehold__size_classes[bin_for(lane, 2560)->index].slots, half = slots / 2;
+    void **slot = malloc((size_t)SLABS * slots * sizeof *slot);
+    CHECK(slot != NULL);
+    for (unsigned i = 0; i < SLABS * slots; i++)
+        slot[i] = take(lane, 2560);
+    for (unsigned i = 0; i < SLABS * slots; i++)
+        if (i % slots < half)
+            CHECK(give(lane, slot[i]));
+    uint32_t now = freehold__port_milliseconds();
+    unsigned visits = 0;
+    do {
+        look(lane, now);
+        for (unsigned i = 0; i < ROUND * half; i++)
+            slot[i] = take(lane, 2560);
+        for (unsigned i = 0; i < ROUND * half; i++)
+            CHECK(give(lane, slot[i]));
+        visits++;
+    } while (lane->look.under_way && visits < 10);
+    assert_int_equal(visits, 2);
+    sound();
+    free(slot);
+}
+
+/* What others have freed of full slabs, and nobody has merged: the same, and the owner may take it all meanwhile. */
+static void a_look_goes_on_in_the_inbox(void **state)
+{
+    UNUSED_STATE(state);
+    enum { SLABS = 6000 };
+    freehold__lane *lane = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
+    unsigned slots = freehold__size_classes[bin_for(lane, 2560)->index].slots;
+    static void *first[SLABS];
+    for (unsigned merged = 0; merged < 2; merged++) {
+        for (unsigned i = 0; i < SLABS * slots; i++) {
+            void *slot = take(lane, 2560);
+            if (i % slots == 0)
+                first[i / slots] = slot;
+        }
+        for (unsigned i = 0; i < SLABS; i++)
+            CHECK(give(other, first[i]));
+        uint32_t now = freehold__port_milliseconds();
+        look(lane, now + merged * FREEHOLD__RETAIN_PERIOD);
+        assert_true(lane->look.under_way);
+        assert_in_range(seen(), 4000, 4100 + SLABS * merged);
+        if (merged) {
+            freehold__lane_enter(lane);
+            freehold__lane_drain(lane);
+            freehold__lane_leave(lane);
+            assert_null(lane->look.at);
+        }
+        look(lane, now + merged * FREEHOLD__RETAIN_PERIOD);
+        assert_false(lane->look.under_way);
+        assert_true(merged || seen() >= SLABS - 1);
+        sound();
+    }
 }
 
 static void mode_never_leaves_lanes_alone(void **state)
@@ -902,11 +992,13 @@ int main(void)
         TEST(slabs_are_adopted_from_parked_lanes),
         TEST(a_lane_that_lives_gives_nothing_away),
         TEST(free_pages_inside_sparse_slabs_go),
-        TEST(a_trim_passes_over_no_slab),
         TEST(who_is_thrown_out_of_a_look_looks_again),
         TEST(trim_reaches_its_bound_every_time),
         TEST(retention_waits_for_rest),
         TEST(a_look_purges_a_slice),
+        TEST(a_look_is_at_so_many_slabs),
+        TEST(a_look_ends_while_slabs_go_round),
+        TEST(a_look_goes_on_in_the_inbox),
         TEST(mode_never_leaves_lanes_alone),
         TEST(idle_lanes_are_purged_by_others),
         TEST(active_slabs_of_nobody_rest),
