@@ -145,15 +145,6 @@ void *freehold__port_map(size_t bytes, size_t align)
     return base;
 }
 
-void freehold__port_unmap(void *base, size_t bytes)
-{
-    int saved = errno;
-    /* At the limit of mappings, cutting a hole can fail: then at least the memory goes. */
-    if (munmap(base, bytes) != 0)
-        madvise(base, bytes, MADV_DONTNEED);
-    errno = saved;
-}
-
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* since Linux 5.18 */
 #endif
@@ -166,6 +157,15 @@ bool freehold__port_purge(void *base, size_t bytes)
                 (errno == EINVAL && madvise(base, bytes, MADV_DONTNEED_LOCKED) == 0);
     errno = saved;
     return done;
+}
+
+void freehold__port_unmap(void *base, size_t bytes)
+{
+    int saved = errno;
+    /* At the limit of mappings, cutting a hole can fail: then at least the memory goes. */
+    if (munmap(base, bytes) != 0)
+        freehold__port_purge(base, bytes);
+    errno = saved;
 }
 
 void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * T7, T15: what a program with locked memory (mlockall) frees goes back all the same, where the system can do that
- * (Linux 5.18), and reads zero when it comes again.
+ * (Linux 5.18), and reads zero when it comes again. Also the memory of a block that cannot be unmapped, because there
+ * would be too many mappings then.
  */
 #define _GNU_SOURCE 1
 #include <malloc.h>
@@ -23,6 +24,39 @@ static bool system_can(void)
         return false;
     *(volatile char *)locked = 1; /* QEMU takes any advice, and does nothing */
     return madvise(locked, page, 24) == 0 && *(volatile char *)locked == 0;
+}
+
+/* Maps as much as may be, each page by itself; but where the system allows very many mappings, not all of them. */
+static size_t map_all(size_t page)
+{
+    size_t count = 0;
+    for (int protection = PROT_NONE; count < 100000; protection ^= PROT_EXEC, count++)
+        if (mmap(NULL, page, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+            break;
+    return count;
+}
+
+/* The one in the midst of three, which share a mapping. */
+static void cannot_be_unmapped(void)
+{
+    static unsigned char map[256];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = 256 * page, kept = 0;
+    char *three[3];
+    for (int i = 0; i < 3; i++) {
+        three[i] = malloc(bytes);
+        CHECK(three[i] != NULL);
+        memset(three[i], 1, bytes);
+    }
+    CHECK(three[0] - three[1] == three[1] - three[2]);
+    free(three[1]);
+    size_t count = map_all(page);
+    malloc_trim(0);
+    bool mapped = mincore(three[1], bytes, map) == 0;
+    CHECK(mapped || count == 100000);
+    for (size_t i = 0; i < sizeof map; i++)
+        kept += map[i] & 1;
+    printf("%zu mappings more, %zu pages left of a block\n", count, kept);
+    CHECK(kept == 0);
 }
 
 int main(void)
@@ -51,5 +85,6 @@ int main(void)
         const unsigned char *zero = calloc(1, BYTES);
         CHECK(zero != NULL && zero[0] == 0 && zero[BYTES - 1] == 0);
     }
+    cannot_be_unmapped();
     return 0;
 }
