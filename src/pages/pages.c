@@ -443,8 +443,10 @@ static bool purge_one(freehold__pages *pages, uint32_t now, size_t *slice)
     if (section->huge != FREEHOLD__SECTION_SMALL && pages->quota == NULL)
         freehold__dirty_mark(section, first, granules, true);
     freehold__lock_drop(&pages->lock);
-    freehold__slice_spend(slice, block->dirty * FREEHOLD__GRANULE);
+    size_t bytes = block->dirty * FREEHOLD__GRANULE;
     bool purged = purge_block(pages, section, first, granules);
+    if (purged) /* what is refused is nothing to hurry for */
+        freehold__slice_spend(slice, bytes);
     freehold__lock_take(&pages->lock);
     freehold__buddy_give(&pages->buddy, section, first, granules, false, now);
     freehold__lock_drop(&pages->lock);
