@@ -258,14 +258,14 @@ bool freehold__slab_live_slot(const freehold__slab *slab, uintptr_t address, uns
 /*
  * Whether every slot of word w is free, read in the order in which they move. (Bits that stand for
  * no slot are always set in freed.) Only atomics are read: the slab may be stale, and then any
- * answer will do. seq_cst: of two that have just set their bits, and of a merge, the last one in
- * the total order sees all.
+ * answer will do. seq_cst: of two that have just set their bits, of a merge, and of an owner that has freed the last of
+ * its own and parks the lane, the last one in the total order sees all.
  */
 static inline bool freehold__slab_word_is_free(const freehold__slab *slab, unsigned w)
 {
     uint64_t free = atomic_load_explicit(&slab->remote[w], memory_order_seq_cst);
-    free |= atomic_load_explicit(&slab->word[w].freed, memory_order_acquire);
-    free |= atomic_load_explicit(&slab->word[w].lifted, memory_order_acquire);
+    free |= atomic_load_explicit(&slab->word[w].freed, memory_order_seq_cst);
+    free |= atomic_load_explicit(&slab->word[w].lifted, memory_order_seq_cst);
     return free == UINT64_MAX;
 }
 
