@@ -820,8 +820,7 @@ static void retain_slab(freehold__lane *lane, freehold__slab *slab, bool still, 
  * who frees a slot twice would be missed (freehold__slab_slot_state). So, under a quota, to which
  * the active slabs of all threads that have ended would stay charged, such a slab rests: its memory
  * goes back, and its span and its bits stay the lane's. Where sections go back there is no memory
- * without its span: there they do go back, and such a double free is found when the section leaves,
- * or by the next owner.
+ * without its span: there they do go back (freehold__slab_unlift).
  */
 static void retire(freehold__lane *lane, freehold__bin *bin, freehold__slab *slab)
 {

@@ -275,7 +275,7 @@ bool freehold__slab_is_free(const freehold__slab *slab, unsigned slots);
 /*
  * What is lifted of a slab of which nothing is in use goes back to freed; the number. The one move against the
  * order above: whoever frees a slot twice at that moment may not see it, and leaves a bit in remote, by which it is
- * found afterwards. Where no thread can pop.
+ * found afterwards, unless the slot is handed out before. Where no thread can pop.
  */
 unsigned freehold__slab_unlift(freehold__slab *slab);
 
