@@ -276,11 +276,26 @@ static freehold__large_block keep(
     return evicted;
 }
 
-/* Takes the oldest kept block out when `all` or the policy says so. */
-static bool take_expired(
-    freehold__large *large, size_t live, uint32_t now, bool all, freehold__large_block *result)
+/* Cuts bytes off the end of a kept block; or takes it out, when they are all that it has. */
+static freehold__large_block kept_cut_end(freehold__large *large, unsigned index, size_t bytes)
 {
-    bool expired = false;
+    kept_block *k = &large->kept[index];
+    freehold__large_block end = block_of(k->base + k->bytes - bytes, bytes);
+    if (bytes == k->bytes) {
+        kept_remove(large, index);
+    } else {
+        k->bytes -= bytes;
+        add_bytes(&large->kept_bytes, 0 - bytes);
+    }
+    return end;
+}
+
+/* Takes out what the slice has room for of the oldest kept block, when the policy says so; all of it when there is no
+ * slice. */
+static bool take_expired(freehold__large *large, size_t live, uint32_t now, const size_t *slice,
+    freehold__large_block *result)
+{
+    bool expired = false, all = slice == NULL;
     take(large);
     if (large->kept_count != 0 && (all || large->kept_bytes > freehold__retain_bound(live))) {
         unsigned oldest = kept_oldest(large);
@@ -288,9 +303,11 @@ static bool take_expired(
         expired =
             all || (large->retain != FREEHOLD__RETAIN_NEVER && freehold__is_old(now, k->freed_at));
         if (expired) {
-            *result = block_of(k->base, k->bytes);
-            kept_remove(large, oldest);
-            add_events(&large->purged_bytes, result->bytes);
+            size_t bytes = k->bytes;
+            if (!all && *slice < bytes)
+                bytes = freehold__round_up(*slice, freehold__port_page_size());
+            *result = kept_cut_end(large, oldest, bytes);
+            add_events(&large->purged_bytes, bytes);
         }
     }
     drop(large);
@@ -300,8 +317,7 @@ static bool take_expired(
 void freehold__large_retain(freehold__large *large, size_t live, uint32_t now, size_t *slice)
 {
     freehold__large_block block;
-    while (
-        !freehold__slice_is_spent(slice) && take_expired(large, live, now, slice == NULL, &block)) {
+    while (!freehold__slice_is_spent(slice) && take_expired(large, live, now, slice, &block)) {
         unmap_charged(large, block.base, block.bytes);
         freehold__slice_spend(slice, block.bytes);
     }

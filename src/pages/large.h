@@ -96,8 +96,8 @@ void *freehold__large_resize(freehold__large *large, void *base, size_t bytes);
  * as it was. */
 bool freehold__large_resize_in_place(freehold__large *large, void *base, size_t bytes);
 
-/* Unmaps kept blocks that the policy no longer keeps beside `live` bytes, as many as the slice has room
- * for; all of them when it is NULL. */
+/* Unmaps kept memory that the policy no longer keeps beside `live` bytes, as much as the slice has room
+ * for; all of it when that is NULL. */
 void freehold__large_retain(freehold__large *large, size_t live, uint32_t now, size_t *slice);
 
 /*

@@ -263,6 +263,33 @@ static void old_blocks_go_and_young_ones_stay(void **state)
     assert_int_equal(large.kept_bytes, kept);
 }
 
+/* F101: who comes by waits for one slice also where a long block is old. */
+static void a_long_block_goes_a_slice_at_a_time(void **state)
+{
+    UNUSED_STATE(state);
+    const size_t mib = (size_t)1 << 20;
+    uint32_t now = freehold__port_milliseconds();
+    char *block = freehold__large_alloc(&large, 100 * mib, 16, NULL);
+    CHECK(block != NULL);
+    memset(block, 1, 100 * mib);
+    assert_int_equal(freehold__large_free(&large, block, now), 100 * mib);
+    for (size_t kept = 100; kept > 4;) {
+        size_t slice = FREEHOLD__RETAIN_SLICE;
+        kept -= 8;
+        freehold__large_retain(&large, 0, now + 5000, &slice);
+        assert_int_equal(slice, 0);
+        assert_int_equal(large.kept_bytes, kept * mib);
+        assert_int_equal(large.purged_bytes, (100 - kept) * mib);
+        sound();
+    }
+    freehold__large_retain(&large, 0, now + 5000, &(size_t){FREEHOLD__RETAIN_SLICE});
+    assert_int_equal(large.kept_bytes, 4 * mib); /* so much may stay */
+    char *again = freehold__large_alloc(&large, 4 * mib, 16, NULL);
+    assert_ptr_equal(again, block);
+    memset(again, 1, 4 * mib);
+    sound();
+}
+
 static void many_kept_blocks_are_bounded(void **state)
 {
     UNUSED_STATE(state);
@@ -415,6 +442,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_changes_is_not_remembered, fresh, release),
         cmocka_unit_test_setup_teardown(kept_blocks_are_resized_for_more, fresh, release),
         cmocka_unit_test_setup_teardown(old_blocks_go_and_young_ones_stay, fresh, release),
+        cmocka_unit_test_setup_teardown(a_long_block_goes_a_slice_at_a_time, fresh, release),
         cmocka_unit_test_setup_teardown(many_kept_blocks_are_bounded, fresh, release),
         cmocka_unit_test_setup_teardown(growth_keeps_contents, fresh, release),
         cmocka_unit_test_setup_teardown(alignment_is_kept_among_kept_blocks, fresh, release),
