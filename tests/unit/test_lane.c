@@ -36,6 +36,12 @@ static void sound(void)
     CHECK_SOUND(freehold__heap_check(&heap));
 }
 
+/* From now on retention looks when a test says so, and not when the time has come, however slow the build is. */
+static void nobody_tends(void)
+{
+    freehold__lock_take(&heap.tend_lock);
+}
+
 static void *take(freehold__lane *lane, size_t bytes)
 {
     freehold__bin *bin = freehold__lane_bin(lane, bytes);
@@ -233,6 +239,7 @@ static void any_number_of_empty_slabs_goes_back(void **state)
     UNUSED_STATE(state);
     if (sizeof(void *) < 8)
         return;
+    nobody_tends();
     freehold__lane *lane = freehold__lane_acquire(&heap);
     const freehold__bin *bin = bin_for(lane, 2560);
     size_t slots = freehold__size_classes[bin->index].slots, count = 65540 * slots;
@@ -575,11 +582,10 @@ static void look(freehold__lane *lane, uint32_t now)
 static void retention_waits_for_rest(void **state)
 {
     UNUSED_STATE(state);
+    nobody_tends();
     freehold__lane *lane = freehold__lane_acquire(&heap);
     static void *kept[1000];
-    heap.pages.retain = FREEHOLD__RETAIN_NEVER; /* no look by the real clock meanwhile */
-    sparse(lane, 320, 90000, kept);             /* 28 MB: more than the 4 MiB that may stay */
-    heap.pages.retain = FREEHOLD__RETAIN_DECAY;
+    sparse(lane, 320, 90000, kept); /* 28 MB: more than the 4 MiB that may stay */
     size_t before = resident();
     uint32_t now = freehold__port_milliseconds();
     look(lane, now);
@@ -642,6 +648,7 @@ static void a_look_is_at_so_many_slabs(void **state)
 {
     UNUSED_STATE(state);
     enum { SLABS = 10000 };
+    nobody_tends();
     freehold__lane *lane = freehold__lane_acquire(&heap);
     unsigned slots = freehold__size_classes[bin_for(lane, 2560)->index].slots;
     void **slot = malloc((size_t)SLABS * slots * sizeof *slot);
@@ -677,6 +684,7 @@ static void a_look_ends_while_slabs_go_round(void **state)
 {
     UNUSED_STATE(state);
     enum { SLABS = 6000, ROUND = 5000 };
+    nobody_tends();
     freehold__lane *lane = freehold__lane_acquire(&heap);
     unsigned slots = freehold__size_classes[bin_for(lane, 2560)->index].slots, half = slots / 2;
     void **slot = malloc((size_t)SLABS * slots * sizeof *slot);
@@ -706,6 +714,7 @@ static void a_look_goes_on_in_the_inbox(void **state)
 {
     UNUSED_STATE(state);
     enum { SLABS = 6000 };
+    nobody_tends();
     freehold__lane *lane = freehold__lane_acquire(&heap), *other = freehold__lane_acquire(&heap);
     unsigned slots = freehold__size_classes[bin_for(lane, 2560)->index].slots;
     static void *first[SLABS];
