@@ -325,7 +325,7 @@ freehold__slab *freehold__lane_surrender(freehold__lane *lane, unsigned index, f
 
 /*
  * Under the lane's lock, by anybody: purges free pages and gives empty slabs back, as much as the slice
- * has room for; then the next call goes on from there. With a NULL slice all that is free, else what has
+ * has room for, and of a bounded number of slabs; then the next call goes on from there. With a NULL slice all that is free, else what has
  * been at rest for a period. `still`: no thread can pop a slot of this lane meanwhile, because it is
  * parked or the caller is its thread, so what is lifted may be purged too.
  */
