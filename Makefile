@@ -86,7 +86,7 @@ kernel:
 	done; exit $$failed
 
 install: build
-	@DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
+	@DESTDIR="$(DESTDIR:~/%=$(HOME)/%)" cmake --install build --prefix "$(PREFIX:~/%=$(HOME)/%)"
 
 format:
 	@scripts/install-needs format

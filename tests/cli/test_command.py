@@ -392,5 +392,12 @@ class Documents(Case):
         self.assertEqual(options, set(re.findall(r"(?<![\w-])--[a-z]+", page)))
 
 
+class Makefile(unittest.TestCase):
+    def test_install_into_folders_with_blanks(self):
+        made = subprocess.run(["make", "-n", "-C", ROOT, "install", "PREFIX=~/a b", "DESTDIR=/c d"], capture_output=True,
+                              text=True, timeout=60, env={**os.environ, "HOME": "/home/e f"}).stdout
+        self.assertIn('\nDESTDIR="/c d" cmake --install build --prefix "/home/e f/a b"\n', "\n" + made)
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1] + sys.argv[5:])
