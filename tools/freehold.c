@@ -386,6 +386,8 @@ static _Noreturn void refuse(int option, const char *text)
         fail("run: option '%s' needs a value", text);
     if (optopt > 0 && optopt < HELP)
         fail("run: unknown option '-%c'; see freehold run --help", optopt);
+    if (optopt >= HELP)
+        fail("run: option '%s' takes no value", text);
     fail("run: unknown option '%s'; see freehold run --help", text);
 }
 

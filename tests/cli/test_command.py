@@ -150,6 +150,7 @@ class Errors(Case):
             (["run", "--"], "run: no program given; see freehold run --help"),
             (["run", "--stat-s", "ls"], "run: unknown option '--stat-s'; see freehold run --help"),
             (["run", "-x", "ls"], "run: unknown option '-x'; see freehold run --help"),
+            (["run", "--compare=3", "ls"], "run: option '--compare=3' takes no value"),
             (["run", "--option"], "run: option '--option' needs a value"),
             (["run", "--option", "retain", "ls"], "--option: 'retain' is not of the form KEY=VALUE"),
             (["run", "--option", "a=b,c=d", "ls"], "--option: 'a=b,c=d' is not of the form KEY=VALUE"),
