@@ -30,10 +30,11 @@ void freehold__purger_start(void)
     pthread_t thread;
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's */
+    bool held = pthread_sigmask(SIG_SETMASK, &all, &before) == 0; /* signals are the program's */
     if (pthread_create(&thread, NULL, purge_for_ever, NULL) == 0)
         pthread_detach(thread);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (held)
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = saved;
 }
 

@@ -226,7 +226,8 @@ uint32_t freehold__port_milliseconds(void)
 
 /*
  * write(2), but a pipe that nobody reads, or a limit on the length of files, sends the program no signal, which as a
- * rule ends it: it does not know that it writes. One that was pending before stays.
+ * rule ends it: it does not know that it writes. One that was pending before stays; it can have been that only if it
+ * was blocked, and nobody is asked otherwise, for a sandbox may end the program at the call. It may also refuse to block.
  */
 static ssize_t write_unsignalled(int file, const char *text, size_t length)
 {
@@ -236,8 +237,10 @@ static ssize_t write_unsignalled(int file, const char *text, size_t length)
     sigaddset(&both, SIGPIPE);
     sigaddset(&both, SIGXFSZ);
     sigemptyset(&pending);
-    pthread_sigmask(SIG_BLOCK, &both, &before);
-    sigpending(&pending);
+    if (pthread_sigmask(SIG_BLOCK, &both, &before) != 0)
+        return write_to(file, text, length);
+    if (sigismember(&before, SIGPIPE) || sigismember(&before, SIGXFSZ))
+        sigpending(&pending);
     ssize_t written = write_to(file, text, length);
     int error = errno, sent = error == EPIPE ? SIGPIPE : SIGXFSZ;
     if (written < 0 && (error == EPIPE || error == EFBIG) && !sigismember(&pending, sent)) {

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
@@ -36,6 +37,24 @@ static void *exchange(void *seed)
     return NULL;
 }
 
+#define LOW_HALF_OF_FIRST                                                                          \
+    (offsetof(struct seccomp_data, args) + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0))
+
+/* As Tor does: only to unblock them, or to set which. */
+static bool forbid_to_block_signals(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_rt_sigprocmask, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, LOW_HALF_OF_FIRST),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SIG_BLOCK, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
 /* One thread alone needs no membarrier, whatever it does: here the call would be its end. */
 static void alone(void)
 {
@@ -43,12 +62,17 @@ static void alone(void)
     CHECK(child >= 0);
     if (child == 0) {
         opaque(malloc(1));
-        if (!forbid_by_death(__NR_membarrier))
+        if (!forbid_by_death(__NR_membarrier) || !forbid_by_death(__NR_rt_sigpending) ||
+            !forbid_to_block_signals())
             _exit(SKIPPED);
         for (size_t bytes = 1; bytes < 3000000; bytes *= 2)
             free(opaque(malloc(bytes)));
         malloc_trim(0);
-        malloc_stats();
+        malloc_stats(); /* is written */
+        sigset_t blocked;
+        CHECK(sigprocmask(SIG_SETMASK, NULL, &blocked) == 0);
+        for (int i = 1; i < SIGRTMIN; i++)
+            CHECK(!sigismember(&blocked, i));
         (void)mallinfo2();
         child = fork();
         CHECK(child >= 0);
