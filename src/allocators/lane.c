@@ -109,6 +109,9 @@ void freehold__lane_leave(freehold__lane *lane)
     unsigned slot;
     freehold__slab *raced = take_raced(lane, &slot);
     freehold__lane_leave_quietly(lane);
+    if (freehold__unlikely(raced != NULL))
+        lane->slow_paths =
+            TEND_EVERY; /* a report may leave by longjmp, and the count is at its end */
     report(raced, slot);
 }
 

@@ -544,6 +544,22 @@ static void who_is_thrown_out_of_a_look_looks_again(void **state)
     assert_true(lane->slow_paths != 0 && lane->slow_paths <= 32);
 }
 
+/* The same when it is the refill that finds it, just when the count of slow paths is at its end. */
+static void who_is_thrown_out_of_a_refill_looks_again(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    lane->raced = slab_of(take(lane, 100));
+    freehold_fatal_handler before = freehold_set_fatal_handler(leave);
+    lane->slow_paths = 0; /* as the relift leaves it that has counted it down */
+    if (setjmp(back) == 0)
+        for (;;)
+            take(lane, 100000);
+    freehold_set_fatal_handler(before);
+    assert_true(lane->raced == NULL);
+    assert_true(lane->slow_paths != 0 && lane->slow_paths <= 32);
+}
+
 /* U8: what is purged, used and freed again is purged again. */
 static void trim_reaches_its_bound_every_time(void **state)
 {
@@ -1002,6 +1018,7 @@ int main(void)
         TEST(a_lane_that_lives_gives_nothing_away),
         TEST(free_pages_inside_sparse_slabs_go),
         TEST(who_is_thrown_out_of_a_look_looks_again),
+        TEST(who_is_thrown_out_of_a_refill_looks_again),
         TEST(trim_reaches_its_bound_every_time),
         TEST(retention_waits_for_rest),
         TEST(a_look_purges_a_slice),
