@@ -39,10 +39,13 @@ void freehold_hook_leave(unsigned cpu)
 }
 
 static size_t skew; /* of what is mapped */
+static void *skewed;
 
 void *freehold_hook_map(size_t bytes, size_t alignment)
 {
     char *memory = aligned_alloc(alignment, (bytes + 2 * alignment - 1) & ~(alignment - 1));
+    if (skew != 0)
+        skewed = memory;
     return memory != NULL ? (char *)memset(memory, 0, bytes + skew) + skew : NULL;
 }
 
@@ -223,5 +226,6 @@ int main(void)
     skew = 4096; /* a hook that does not heed the alignment */
     freehold_heap_init(&no_heap);
     WRONG(FREEHOLD_CORRUPT, NULL, freehold_alloc(&no_heap, 1), ": misuse 09");
+    free(skewed);
     return 0;
 }
