@@ -88,7 +88,8 @@ static void alone(void)
 
 int main(void)
 {
-    alone();
+    if (freehold__port_is_single_threaded()) /* not every libc says so */
+        alone();
     pthread_t thread[THREADS];
     opaque(malloc(1));
     if (!freehold__port_asymmetric || !forbid(__NR_membarrier, EPERM)) {
