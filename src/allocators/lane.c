@@ -110,8 +110,7 @@ void freehold__lane_leave(freehold__lane *lane)
     freehold__slab *raced = take_raced(lane, &slot);
     freehold__lane_leave_quietly(lane);
     if (freehold__unlikely(raced != NULL))
-        lane->slow_paths =
-            TEND_EVERY; /* a report may leave by longjmp, and the count is at its end */
+        lane->slow_paths = TEND_EVERY; /* it may be at its end, and the report leave by longjmp */
     report(raced, slot);
 }
 

@@ -43,9 +43,8 @@ typedef struct freehold__look {
     freehold__slab *at; /* the next one: in the queue of the bin, or in the inbox */
     size_t spare;       /* bytes of free memory that may still stay in the slabs */
     uint32_t began;     /* milliseconds */
-    uint32_t
-        slabs; /* so many are left in the bin at most: others may come to the end of the queue for ever */
-    uint8_t bin; /* FREEHOLD__CLASSES: the inbox */
+    uint32_t slabs;     /* at most so many more in the bin: its queue may grow for ever */
+    uint8_t bin;        /* FREEHOLD__CLASSES: the inbox */
     bool under_way, in_bin;
 } freehold__look;
 
@@ -325,8 +324,8 @@ freehold__slab *freehold__lane_surrender(freehold__lane *lane, unsigned index, f
 
 /*
  * Under the lane's lock, by anybody: purges free pages and gives empty slabs back, as much as the slice
- * has room for, and of a bounded number of slabs; then the next call goes on from there. With a NULL slice all that is free, else what has
- * been at rest for a period. `still`: no thread can pop a slot of this lane meanwhile, because it is
+ * has room for, and of a bounded number of slabs; then the next call goes on from there. With a NULL
+ * slice all that is free, else what has been at rest for a period. `still`: no thread can pop a slot of this lane meanwhile, because it is
  * parked or the caller is its thread, so what is lifted may be purged too.
  */
 void freehold__lane_retain(freehold__lane *lane, bool still, uint32_t now, size_t *slice);

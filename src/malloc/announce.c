@@ -4,8 +4,8 @@
  * fork handlers are registered while there is still one thread. A thread that libc starts for itself
  * does not: for that one they are registered when the library is next asked for a lane or a large
  * block (process.c), or here by the fork itself (fork, daemon, forkpty), before it has begun: what is
- * registered in the midst of a fork, by a handler of the program, say, is not called in it. The static library has no such
- * file: a program has room for one function of a name.
+ * registered in the midst of a fork, by a handler of the program, say, is not called in it. The static
+ * library has no such file: a program has room for one function of a name.
  */
 #define _GNU_SOURCE 1
 #include "malloc/process.h"
@@ -43,8 +43,8 @@ FREEHOLD__EXPORT int thrd_create(thrd_t *thread, thrd_start_t run, void *argumen
 }
 
 #if defined(__GLIBC__)
-extern pid_t __fork(
-    void); /* glibc's other name for it, as public: nothing is to be looked up here */
+/* glibc's other name for it, as public: nothing is to be looked up. */
+extern pid_t __fork(void);
 
 static void before_a_fork(void)
 {

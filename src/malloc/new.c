@@ -7,8 +7,8 @@
  */
 #define _GNU_SOURCE 1
 #include "malloc/blocks.h"
+#include "malloc/next.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 
 #if SIZE_MAX == UINT64_MAX
@@ -30,8 +30,8 @@ extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 static void *late_symbol(const char *name)
 {
     int saved = errno;
-    void *(*open_library)(const char *name, int flags) = NULL;
-    *(void **)&open_library = dlsym(RTLD_DEFAULT, "dlopen");
+    typedef void *opener(const char *name, int flags);
+    opener *open_library = (opener *)freehold__function_of(RTLD_DEFAULT, "dlopen");
     void *library =
         open_library != NULL ? open_library("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD) : NULL;
     void *found = library != NULL ? dlsym(library, name) : NULL;

@@ -72,8 +72,7 @@ static void start(void)
 {
     atomic_store(&starting, freehold__port_thread());
     freehold__port_start();
-    freehold__options_read(
-        options_given()); /* before libc allocates: musl does, for the handlers */
+    freehold__options_read(options_given()); /* sooner than libc allocates: musl does, below */
     pthread_key_create(&exit_key, thread_exits);
     if (!freehold__threads_are_announced() || !freehold__port_is_single_threaded())
         freehold__fork_handlers();

@@ -89,7 +89,7 @@ static void choose_huge(freehold__pages *pages, freehold__section *section)
         freehold__section_set_huge(section, section->end, FREEHOLD__HUGE_NEVER);
     if (pages->used < HUGE_FROM || pages->quota != NULL || section->huge != FREEHOLD__SECTION_SMALL)
         return;
-    if (is_filled(pages, section) && !fresh) {
+    if (is_filled(pages, section) && !fresh) { /* of a fresh one the question begins the count */
         section->huge = FREEHOLD__SECTION_ADAPTIVE;
         freehold__section_set_huge(section, section->end, FREEHOLD__HUGE_ALWAYS);
     }
