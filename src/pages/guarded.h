@@ -12,11 +12,10 @@
 static inline void *freehold__map_guarded(size_t bytes)
 {
     size_t whole = bytes + 2 * FREEHOLD__GUARD;
-    char *base = freehold__port_map(whole, 1);
+    char *base = freehold__port_reserve(whole, 1);
     if (base == NULL)
         return NULL;
-    if (freehold__port_guard(base, FREEHOLD__GUARD) &&
-        freehold__port_guard(base + FREEHOLD__GUARD + bytes, FREEHOLD__GUARD))
+    if (freehold__port_protect(base + FREEHOLD__GUARD, bytes, FREEHOLD__PROTECT_READ_WRITE))
         return base + FREEHOLD__GUARD;
     freehold__port_unmap(base, whole);
     return NULL;

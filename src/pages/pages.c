@@ -101,6 +101,8 @@ static bool add_memory(freehold__pages *pages)
     if (pages->sections == NULL || pages->sections->end == FREEHOLD__SECTION_GRANULES)
         if (!add_section(pages))
             return false;
+    if (!freehold__section_open(pages->sections))
+        return false;
     choose_huge(pages, pages->sections);
     return freehold__buddy_add(&pages->buddy, pages->sections);
 }

@@ -5,22 +5,28 @@
 
 freehold__section *freehold__section_map(struct freehold__pages *pages)
 {
-    void *base = freehold__port_map(FREEHOLD__SECTION, FREEHOLD__SECTION);
+    void *base = freehold__port_reserve(FREEHOLD__SECTION, FREEHOLD__SECTION);
     if (base == NULL)
         return NULL;
     uintptr_t address = (uintptr_t)base;
-    if (!freehold__port_guard(base, FREEHOLD__GUARD) ||
-        !freehold__port_guard(
-            (void *)(address + FREEHOLD__USER_OFFSET - FREEHOLD__GUARD), FREEHOLD__GUARD) ||
+    freehold__section *section = freehold__section_at(address);
+    if (!freehold__port_protect(
+            section, FREEHOLD__USER_OFFSET - 2 * FREEHOLD__GUARD, FREEHOLD__PROTECT_READ_WRITE) ||
         !freehold__page_map_add(address)) {
         freehold__port_unmap(base, FREEHOLD__SECTION);
         return NULL;
     }
-    freehold__section *section = freehold__section_at(address);
     section->pages = pages;
     section->next_descriptor = FREEHOLD__FIRST_DESCRIPTOR;
     section->end = FREEHOLD__USER_GRANULE;
     return section;
+}
+
+bool freehold__section_open(freehold__section *section)
+{
+    uintptr_t from = freehold__granule_address(section, section->end);
+    return freehold__port_protect((void *)from, (size_t)section->end << FREEHOLD__GRANULE_SHIFT,
+        FREEHOLD__PROTECT_READ_WRITE);
 }
 
 void freehold__section_set_huge(freehold__section *section, unsigned first, freehold__huge huge)

@@ -136,8 +136,12 @@ void freehold__section_set_huge(freehold__section *section, unsigned first, free
  */
 bool freehold__section_purge(uintptr_t address, size_t bytes);
 
-/* Maps a section for `pages` with its guards, everything else zero; NULL when the port refuses. */
+/* Reserves a section for `pages`, and makes its state writable; it is zero, but for what says so. NULL when the port
+ * refuses. */
 freehold__section *freehold__section_map(struct freehold__pages *pages);
+/* Makes the next part of what is for users writable, the one that starts at `end`, and is as long as what lies
+ * before. False when the port refuses. */
+bool freehold__section_open(freehold__section *section);
 void freehold__section_unmap(freehold__section *section);
 
 #endif

@@ -10,6 +10,7 @@
 size_t freehold__real_page_size(void);
 uint32_t freehold__real_milliseconds(void);
 void *freehold__real_map(size_t bytes, size_t align);
+void *freehold__real_reserve(size_t bytes, size_t align);
 void freehold__real_unmap(void *base, size_t bytes);
 bool freehold__real_purge(void *base, size_t bytes);
 void *freehold__real_remap(void *base, size_t old_bytes, size_t new_bytes);
@@ -92,11 +93,16 @@ static void expect_pages(const void *base, size_t bytes)
         freehold__broken("a call of the port is not for whole pages");
 }
 
-static void *map(size_t bytes, size_t align)
+static size_t alignment(size_t align)
 {
     size_t page = freehold__port_page_size();
+    return align > page ? align : page;
+}
+
+static void *map(size_t bytes, size_t align)
+{
     expect_pages(NULL, bytes);
-    return freehold__real_map(bytes, align > page ? align : page);
+    return freehold__real_map(bytes, alignment(align));
 }
 
 /* The system's own would move a mapping to a multiple of its own pages. */
@@ -116,6 +122,15 @@ static void *remap(void *base, size_t old_bytes, size_t new_bytes)
 void *freehold__port_map(size_t bytes, size_t align)
 {
     void *base = fails() ? NULL : map(bytes, align);
+    if (base != NULL)
+        mapped += bytes;
+    return base;
+}
+
+void *freehold__port_reserve(size_t bytes, size_t align)
+{
+    expect_pages(NULL, bytes);
+    void *base = fails() ? NULL : freehold__real_reserve(bytes, alignment(align));
     if (base != NULL)
         mapped += bytes;
     return base;

@@ -14,6 +14,7 @@
 #endif
 #if FREEHOLD_FAULT && defined(FREEHOLD__REAL_PORT)
 #define freehold__port_map              freehold__real_map
+#define freehold__port_reserve          freehold__real_reserve
 #define freehold__port_unmap            freehold__real_unmap
 #define freehold__port_purge            freehold__real_purge
 #define freehold__port_remap            freehold__real_remap

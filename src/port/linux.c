@@ -86,9 +86,9 @@ static void sleep_for(uint32_t milliseconds, uint32_t nanoseconds)
     errno = saved;
 }
 
-static void *map_anywhere(void *hint, size_t bytes)
+static void *map_anywhere(void *hint, size_t bytes, int access)
 {
-    void *base = mmap(hint, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *base = mmap(hint, bytes, access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return base == MAP_FAILED ? NULL : base;
 }
 
@@ -102,21 +102,21 @@ static bool aligned(const void *base, size_t align)
  * (RLIMIT_AS may be small): try once anywhere, then right below that place at an aligned address,
  * and only then map too much and cut.
  */
-static void *map_aligned(size_t bytes, size_t align)
+static void *map_aligned(size_t bytes, size_t align, int access)
 {
-    void *base = map_anywhere(NULL, bytes);
+    void *base = map_anywhere(NULL, bytes, access);
     if (base == NULL || aligned(base, align))
         return base;
     munmap(base, bytes);
     uintptr_t below = freehold__round_down((uintptr_t)base, align);
-    base = map_anywhere((void *)below, bytes);
+    base = map_anywhere((void *)below, bytes, access);
     if (base != NULL && aligned(base, align))
         return base;
     if (base != NULL)
         munmap(base, bytes);
 
     size_t slack = align - freehold__port_page_size();
-    if (bytes + slack < bytes || (base = map_anywhere(NULL, bytes + slack)) == NULL)
+    if (bytes + slack < bytes || (base = map_anywhere(NULL, bytes + slack, access)) == NULL)
         return NULL;
     uintptr_t start = (uintptr_t)base;
     uintptr_t first = freehold__round_up(start, align);
@@ -134,15 +134,25 @@ static bool more_than_half(size_t bytes)
     return sizeof bytes == sizeof(uint32_t) && bytes > PTRDIFF_MAX;
 }
 
-void *freehold__port_map(size_t bytes, size_t align)
+static void *map_range(size_t bytes, size_t align, int access)
 {
     if (more_than_half(bytes) || more_than_half(align))
         return NULL;
     int saved = errno;
-    void *base =
-        align <= freehold__port_page_size() ? map_anywhere(NULL, bytes) : map_aligned(bytes, align);
+    void *base = align <= freehold__port_page_size() ? map_anywhere(NULL, bytes, access)
+                                                     : map_aligned(bytes, align, access);
     errno = saved;
     return base;
+}
+
+void *freehold__port_map(size_t bytes, size_t align)
+{
+    return map_range(bytes, align, PROT_READ | PROT_WRITE);
+}
+
+void *freehold__port_reserve(size_t bytes, size_t align)
+{
+    return map_range(bytes, align, PROT_NONE);
 }
 
 #ifndef MADV_DONTNEED_LOCKED
@@ -188,11 +198,12 @@ bool freehold__port_guard(void *base, size_t bytes)
 
 bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection)
 {
-    static const int flags[] = {[FREEHOLD__PROTECT_NONE] = PROT_NONE,
-        [FREEHOLD__PROTECT_READ] = PROT_READ,
-        [FREEHOLD__PROTECT_READ_WRITE] = PROT_READ | PROT_WRITE};
+    /* No table: it would be another window of the library's file that each process makes resident. */
+    int access = protection == FREEHOLD__PROTECT_NONE ? PROT_NONE : PROT_READ;
+    if (protection == FREEHOLD__PROTECT_READ_WRITE)
+        access |= PROT_WRITE;
     int saved = errno;
-    bool done = mprotect(base, bytes, flags[protection]) == 0;
+    bool done = mprotect(base, bytes, access) == 0;
     errno = saved;
     return done;
 }

@@ -29,12 +29,17 @@ void *freehold__port_map(size_t bytes, size_t align)
     return base;
 }
 
+/* An address is its memory. */
+void *freehold__port_reserve(size_t bytes, size_t align)
+{
+    return freehold__port_map(bytes, align);
+}
+
 void freehold__port_unmap(void *base, size_t bytes)
 {
     freehold_hook_unmap(base, bytes);
 }
 
-/* An address is its memory. */
 bool freehold__port_purge(void *base, size_t bytes)
 {
     (void)base;

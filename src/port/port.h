@@ -34,7 +34,13 @@ size_t freehold__port_page_size(void);
  */
 void *freehold__port_map(size_t bytes, size_t align);
 
-/* Gives a range back. It may be any page-aligned part of what was mapped. */
+/*
+ * The same, but inaccessible, and nothing that the system promises to keep: freehold__port_protect makes parts of it
+ * such that can be written, and they read zero. That may fail where mapping may.
+ */
+void *freehold__port_reserve(size_t bytes, size_t align);
+
+/* Gives a range back. It may be any page-aligned part of what was mapped or reserved. */
 void freehold__port_unmap(void *base, size_t bytes);
 
 /* Drops the physical memory of a range; it reads zero afterwards. False: nothing changed. */

@@ -7,7 +7,7 @@
  * its memory, and the reservation goes when nothing of it is committed any more. A range may cover
  * several reservations, because blocks that lie side by side are merged (pages/large.c): so each
  * function goes from region to region. What is mapped is committed, and counts against the system's
- * limit whether it is touched or not.
+ * limit whether it is touched or not; of what is reserved, that counts which was made writable.
  */
 #ifndef FREEHOLD_FAULT
 #define FREEHOLD_FAULT 0
@@ -40,16 +40,17 @@ size_t freehold__port_page_size(void)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static void *map_at(void *where, size_t bytes)
+static void *map_at(void *where, size_t bytes, bool commits)
 {
-    return VirtualAlloc(where, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    return VirtualAlloc(where, bytes, MEM_RESERVE | (commits ? MEM_COMMIT : 0),
+        commits ? PAGE_READWRITE : PAGE_NOACCESS);
 }
 
 #define GRANULARITY ((size_t)64 * 1024) /* where reservations begin */
 #define ATTEMPTS    16
 
 /* Reserves too much to find a place, and takes that: somebody else may be quicker. */
-static void *map_aligned(size_t bytes, size_t align)
+static void *map_aligned(size_t bytes, size_t align, bool commits)
 {
     if (bytes + align < bytes)
         return NULL;
@@ -59,19 +60,30 @@ static void *map_aligned(size_t bytes, size_t align)
             return NULL;
         void *wanted = (void *)freehold__round_up((uintptr_t)place, align);
         VirtualFree(place, 0, MEM_RELEASE);
-        void *base = map_at(wanted, bytes);
+        void *base = map_at(wanted, bytes, commits);
         if (base != NULL)
             return base;
     }
     return NULL;
 }
 
-void *freehold__port_map(size_t bytes, size_t align)
+static void *map(size_t bytes, size_t align, bool commits)
 {
     DWORD saved = GetLastError();
-    void *base = align <= GRANULARITY ? map_at(NULL, bytes) : map_aligned(bytes, align);
+    void *base =
+        align <= GRANULARITY ? map_at(NULL, bytes, commits) : map_aligned(bytes, align, commits);
     SetLastError(saved);
     return base;
+}
+
+void *freehold__port_map(size_t bytes, size_t align)
+{
+    return map(bytes, align, true);
+}
+
+void *freehold__port_reserve(size_t bytes, size_t align)
+{
+    return map(bytes, align, false);
 }
 
 /* The part of a range that one VirtualAlloc has made, and that is in one state. */
@@ -100,39 +112,47 @@ static bool each_region(void *base, size_t bytes, action act, DWORD argument)
     return done;
 }
 
-static bool is_decommitted(void *reservation)
+/* Whether nothing of a reservation is committed; *end is where it ends. */
+static bool is_decommitted(void *reservation, char **end)
 {
-    char *at = reservation;
+    bool none = true;
     MEMORY_BASIC_INFORMATION info;
-    while (VirtualQuery(at, &info, sizeof info) != 0 && info.AllocationBase == reservation) {
-        if (info.State == MEM_COMMIT)
-            return false;
-        at = (char *)info.BaseAddress + info.RegionSize;
+    *end = reservation;
+    while (VirtualQuery(*end, &info, sizeof info) != 0 && info.AllocationBase == reservation) {
+        none = none && info.State != MEM_COMMIT;
+        *end = (char *)info.BaseAddress + info.RegionSize;
     }
-    return true;
+    return none;
 }
 
 /*
+ * Gives back the first region of a range, or all of its reservation, when nothing more of that is in use; the bytes.
  * Under one lock: of two threads that give the last two parts of a reservation back, only the second
  * finds it empty, and nobody else can have got its addresses by then.
  */
-static bool give_back(void *base, size_t bytes, DWORD unused)
+static size_t give_back(char *base, size_t bytes)
 {
     static SRWLOCK lock = SRWLOCK_INIT;
-    (void)unused;
     AcquireSRWLockExclusive(&lock);
     MEMORY_BASIC_INFORMATION info;
-    bool found = VirtualQuery(base, &info, sizeof info) != 0;
-    bool done = found && VirtualFree(base, bytes, MEM_DECOMMIT) != 0;
-    if (done && is_decommitted(info.AllocationBase))
+    char *end;
+    size_t length = region_at(base, bytes, &info);
+    if (length != 0 && VirtualFree(base, length, MEM_DECOMMIT) == 0)
+        length = 0;
+    if (length != 0 && is_decommitted(info.AllocationBase, &end)) {
         VirtualFree(info.AllocationBase, 0, MEM_RELEASE);
+        length = (size_t)(end - base); /* what lies there may be somebody else's by now */
+    }
     ReleaseSRWLockExclusive(&lock);
-    return done;
+    return length < bytes ? length : bytes;
 }
 
 void freehold__port_unmap(void *base, size_t bytes)
 {
-    each_region(base, bytes, give_back, 0);
+    DWORD saved = GetLastError();
+    for (size_t length; bytes != 0 && (length = give_back(base, bytes)) != 0; bytes -= length)
+        base = (char *)base + length;
+    SetLastError(saved);
 }
 
 /* Nothing else makes memory read zero. What was committed a moment ago can be again, or the system is
@@ -173,6 +193,12 @@ static bool allow(void *base, size_t bytes, DWORD access)
     return VirtualProtect(base, bytes, access, &before) != 0;
 }
 
+/* What is committed already stays as it is. */
+static bool commit(void *base, size_t bytes, DWORD access)
+{
+    return VirtualAlloc(base, bytes, MEM_COMMIT, access) != NULL && allow(base, bytes, access);
+}
+
 bool freehold__port_guard(void *base, size_t bytes)
 {
     return each_region(base, bytes, allow, PAGE_NOACCESS);
@@ -183,7 +209,8 @@ bool freehold__port_protect(void *base, size_t bytes, freehold__protection prote
     static const DWORD access[] = {[FREEHOLD__PROTECT_NONE] = PAGE_NOACCESS,
         [FREEHOLD__PROTECT_READ] = PAGE_READONLY,
         [FREEHOLD__PROTECT_READ_WRITE] = PAGE_READWRITE};
-    return each_region(base, bytes, allow, access[protection]);
+    action act = protection == FREEHOLD__PROTECT_NONE ? allow : commit;
+    return each_region(base, bytes, act, access[protection]);
 }
 
 /* Windows gives large pages to those alone who map them as such. */

@@ -2,10 +2,13 @@
 /*
  * F85: little address space. Under RLIMIT_AS of 256 MiB a process allocates until malloc says no,
  * frees, and goes on; most of the limit can be used, again and again and for other sizes. When not
- * even the first section fits, malloc says no and works once the limit is lifted.
+ * even the first section fits, malloc says no and works once the limit is lifted. Of memory that may be written, which
+ * RLIMIT_DATA counts, and of which a system without overcommit promises no more than it has, little is taken before
+ * it is needed.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -142,6 +145,39 @@ __attribute__((unused)) static void no_room_at_all(void)
     }
 }
 
+/* VmData: the bytes that RLIMIT_DATA counts. Without malloc. */
+static size_t data_bytes(void)
+{
+    char text[4096];
+    int file = open("/proc/self/status", O_RDONLY);
+    ssize_t length = read(file, text, sizeof text - 1);
+    CHECK(length > 0);
+    close(file);
+    text[length] = '\0';
+    const char *line = strstr(text, "VmData:");
+    CHECK(line != NULL);
+    return strtoul(line + 7, NULL, 10) * 1024;
+}
+
+__attribute__((unused)) static void little_data(void)
+{
+    size_t before = data_bytes(), room = (sizeof(void *) == 8 ? 16 : 3) * MIB;
+    struct rlimit limit = {before + room, RLIM_INFINITY};
+    cell *chain = NULL;
+    CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
+    free(opaque(malloc(100)));
+    size_t first = data_bytes() - before;
+    size_t bytes = fill_up(&chain, 16, 1000);
+    printf("%zu KiB of data for one block; with %zu MiB of room %zu KiB of small blocks\n",
+        first / 1024, room / MIB, bytes / 1024);
+    CHECK(first < 5 * MIB && bytes > room / 4);
+    free_all(&chain);
+    limit.rlim_cur = before + 4 * room;
+    CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
+    CHECK(fill_up(&chain, 16, 1000) > bytes + room);
+    free_all(&chain);
+}
+
 static void in_child(void (*test)(void))
 {
     int child = fork();
@@ -160,7 +196,8 @@ int main(void)
         return 77;
 #if defined(                                                                                       \
     __GLIBC__) /* musl allocates for the fork handlers, which are registered before main there */
-    in_child(no_room_at_all); /* first: no section must be there yet */
+    in_child(no_room_at_all); /* these first: no section must be there yet */
+    in_child(little_data);
 #endif
     in_child(small_limit);
     in_child(large_blocks);

@@ -50,6 +50,34 @@ static void mappings_are_aligned_and_zero(void **unused)
     assert_null(freehold__port_map((size_t)1 << 50, (size_t)1 << 40));
 }
 
+/* What is reserved is committed where it is made writable, and all of it goes, whatever was. */
+static void a_reservation_is_committed_in_parts(void **unused)
+{
+    (void)unused;
+    for (size_t parts = 0; parts <= 3; parts++) {
+        DWORD access;
+        char *base = freehold__port_reserve(256 * KIB, 256 * KIB);
+        assert_non_null(base);
+        assert_int_equal((uintptr_t)base % (256 * KIB), 0);
+        assert_int_equal(state_at(base, NULL), MEM_RESERVE);
+        for (size_t i = 1; i <= parts; i++) {
+            char *part = base + i * 64 * KIB;
+            for (int twice = 0; twice < 2; twice++)
+                assert_true(freehold__port_protect(part, 32 * KIB, FREEHOLD__PROTECT_READ_WRITE));
+            assert_true(reads_zero(part, 32 * KIB));
+            memset(part, 5, 32 * KIB);
+            assert_true(freehold__port_protect(part, 32 * KIB, FREEHOLD__PROTECT_READ));
+            state_at(part, &access);
+            assert_true(access == PAGE_READONLY && part[32 * KIB - 1] == 5);
+            assert_int_equal(state_at(part + 32 * KIB, NULL), MEM_RESERVE);
+        }
+        freehold__port_unmap(base, 256 * KIB);
+        assert_int_equal(state_at(base, NULL), MEM_FREE);
+        assert_int_equal(state_at(base + 192 * KIB, NULL), MEM_FREE);
+    }
+    assert_null(freehold__port_reserve((size_t)1 << 50, (size_t)1 << 40));
+}
+
 /* A part goes at once; the reservation when the last part does. */
 static void parts_are_given_back(void **unused)
 {
@@ -208,6 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mappings_are_aligned_and_zero),
+        cmocka_unit_test(a_reservation_is_committed_in_parts),
         cmocka_unit_test(parts_are_given_back),
         cmocka_unit_test(a_range_may_be_of_several_mappings),
         cmocka_unit_test(a_remap_keeps_contents),
