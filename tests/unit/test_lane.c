@@ -247,7 +247,7 @@ static void any_number_of_empty_slabs_goes_back(void **state)
     CHECK(slot != NULL);
     for (size_t i = 0; i < count; i++)
         slot[i] = take(lane, 2560);
-    size_t pretended = (size_t)1 << 40;
+    size_t pretended = SIZE_MAX >> 24; /* 1 TiB */
     lane->held_bytes += pretended;
     for (size_t i = 0; i < count; i++)
         CHECK(give(lane, slot[i]));
