@@ -15,6 +15,10 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#if defined(TOY) && !defined(TOY_ITSELF)
+#include "toy.h" /* in place of malloc */
+#endif
+
 /* One measured interval. `bench_start` opens it; `bench_stop` closes it; several add up. */
 struct bench_timer {
     uint64_t opened_ns;
