@@ -16,6 +16,7 @@ typedef struct tally {
     freehold__heap *heap;
     const char *wrong;
     size_t slabs, bytes, pending;                           /* in the page map */
+    size_t used;                                            /* bytes, by the pages, then */
     size_t in_state[5];                                     /* by freehold__slab_state */
     size_t granules, held, notices, active, partial, empty; /* by the lanes */
     size_t resting, resting_bytes;
@@ -262,6 +263,7 @@ static const char *check_sums(const tally *t)
         const char *what;
         size_t expected, found;
     } sums[] = {
+        {"heap: the slabs are not as long as the spans in use", t->used, t->bytes},
         {slabs, t->bytes, t->held},
         {slabs, t->bytes, t->granules * FREEHOLD__GRANULE},
         {resting, t->resting_bytes, t->heap->pages.resting * FREEHOLD__GRANULE},
@@ -282,6 +284,7 @@ const char *freehold__heap_check(freehold__heap *heap)
     tally t = {.heap = heap, .wrong = freehold__pages_check(&heap->pages)};
     if (t.wrong == NULL)
         t.wrong = check_lane_list(heap);
+    t.used = heap->pages.used * FREEHOLD__GRANULE; /* helping a lane gives spans back */
     if (t.wrong == NULL)
         freehold__pages_walk(&heap->pages, check_slab, &t);
     for (freehold__lane *lane = heap->lanes; lane != NULL && t.wrong == NULL; lane = lane->next) {

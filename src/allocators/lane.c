@@ -220,18 +220,18 @@ static bool release_slab(freehold__lane *lane, freehold__slab *slab)
     return true;
 }
 
-/* The class, in slabs of no more than so many granules. */
+/* The class, in slabs of so many granules. */
 static freehold__size_class in_granules(const freehold__size_class *class, size_t granules)
 {
     freehold__size_class result = *class;
-    if (granules < class->granules) {
+    if (granules != class->granules) {
         result.granules = (uint16_t)granules;
         result.slots = (uint16_t)((granules << FREEHOLD__GRANULE_SHIFT) / class->size);
     }
     return result;
 }
 
-/* A span of so many granules, at least, becomes a slab of the bin's class. */
+/* A span of so many granules becomes a slab of the bin's class. */
 static freehold__slab *make_slab(
     freehold__lane *lane, freehold__bin *bin, freehold__span span, size_t granules)
 {
@@ -331,10 +331,10 @@ static freehold__bin *with_empty(freehold__lane *lane, const freehold__bin *bin)
     freehold__bin *found = NULL;
     for (unsigned i = 0; i < FREEHOLD__CLASSES; i++) {
         const freehold__slab *empty = lane->bin[i].empty;
-        size_t granules = freehold__size_classes[i].granules;
-        if (FREEHOLD__SHORT_SLABS && empty != NULL)
-            granules = freehold__in_granules(freehold__slab_bytes(empty));
-        if (empty != NULL && granules >= wanted && granules < best) {
+        if (empty == NULL)
+            continue;
+        size_t granules = freehold__in_granules(freehold__slab_bytes(empty));
+        if (granules >= wanted && granules < best) {
             best = granules;
             found = &lane->bin[i];
         }

@@ -232,6 +232,31 @@ static void empty_slabs_are_kept_up_to_a_bound(void **state)
 
 /* ---- remote frees ---------------------------------------------------------------------------- */
 
+/* A slab that goes from class to class stays as long as its span is, and no more than a quarter longer than the usual. */
+static void an_empty_slab_in_another_class_keeps_its_length(void **state)
+{
+    UNUSED_STATE(state);
+    freehold__lane *lane = freehold__lane_acquire(&heap);
+    void *last = take(lane, 16384);
+    for (unsigned i = freehold__class_of(FREEHOLD__SLOT_MAX); i > freehold__class_of(16384); i--) {
+        const freehold__size_class *class = &freehold__size_classes[i];
+        void *slots[64];
+        unsigned count = fill_slab(lane, class->size, slots);
+        const freehold__slab *slab = slab_of(slots[0]);
+        const freehold__section *section = freehold__section_at(slab->base);
+        unsigned granules = section->granule[freehold__granule_index(slab->base)].granules;
+        assert_in_range(granules, class->granules, class->granules + class->granules / 4);
+        assert_int_equal(slab->bytes, granules * FREEHOLD__GRANULE);
+        assert_int_equal(slab->slots, slab->bytes / class->size);
+        CHECK(give(lane, last));
+        last = take(
+            lane, class->size); /* another slab: this one is active no more, and becomes empty */
+        for (unsigned n = 0; n < count; n++)
+            CHECK(give(lane, slots[n]));
+        sound();
+    }
+}
+
 /* T1: more empty slabs of a class than 16 bits count. A lane that holds more than 64 GiB keeps so many; this one only
  * says that it does. */
 static void any_number_of_empty_slabs_goes_back(void **state)
@@ -1006,6 +1031,7 @@ int main(void)
         TEST(a_full_slab_rejoins_at_its_threshold),
         TEST(partial_slabs_queue_first_in_first_out),
         TEST(empty_slabs_are_kept_up_to_a_bound),
+        TEST(an_empty_slab_in_another_class_keeps_its_length),
         TEST(any_number_of_empty_slabs_goes_back),
         TEST(a_remote_free_sends_one_notice),
         TEST(double_frees_are_seen_among_lifted_slots),
