@@ -100,7 +100,7 @@ bool freehold__debug_hold(const freehold__debug_block *block)
         return true;
     }
     freehold__port_purge(block->raw, block->raw_bytes); /* if not, it costs memory for a while */
-    return freehold__port_guard(block->raw, block->raw_bytes);
+    return freehold__port_protect(block->raw, block->raw_bytes, FREEHOLD__PROTECT_NONE);
 }
 
 /* ---- in a block of the parent ---------------------------------------------------------------- */
@@ -174,12 +174,11 @@ static freehold_error place_on_pages(
     if (!area_of(block->bytes, alignment, offset, &area))
         return FREEHOLD_NO_MEMORY;
     block->raw_bytes = area + 2 * page;
-    block->raw = freehold__port_map(block->raw_bytes, page);
+    block->raw = freehold__port_reserve(block->raw_bytes, page);
     if (block->raw == NULL)
         return FREEHOLD_NO_MEMORY;
     uintptr_t first = (uintptr_t)block->raw + page;
-    if (!freehold__port_guard(block->raw, page) ||
-        !freehold__port_guard((void *)(first + area), page)) {
+    if (!freehold__port_protect((void *)first, area, FREEHOLD__PROTECT_READ_WRITE)) {
         freehold__port_unmap(block->raw, block->raw_bytes);
         return FREEHOLD_NO_MEMORY;
     }
@@ -188,9 +187,11 @@ static freehold_error place_on_pages(
     return FREEHOLD_OK;
 }
 
-/* Whether one more block may be on pages; it counts as one. */
+/* Whether one more block may be on pages; it counts as one. Freestanding nothing makes memory inaccessible. */
 static bool enter_pages(freehold__debug *d)
 {
+    if (FREEHOLD__GUARD_BYTES == 0)
+        return false;
     bool may = atomic_fetch_add(&d->on_pages, 1) < d->options.most_on_pages;
     if (!may)
         atomic_fetch_sub(&d->on_pages, 1);

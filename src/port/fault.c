@@ -14,7 +14,6 @@ void *freehold__real_reserve(size_t bytes, size_t align);
 void freehold__real_unmap(void *base, size_t bytes);
 bool freehold__real_purge(void *base, size_t bytes);
 void *freehold__real_remap(void *base, size_t old_bytes, size_t new_bytes);
-bool freehold__real_guard(void *base, size_t bytes);
 bool freehold__real_protect(void *base, size_t bytes, freehold__protection protection);
 bool freehold__real_shared_lock_init(freehold__shared_lock *lock);
 const char *freehold__real_file_open(
@@ -155,12 +154,6 @@ void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes)
     if (moved != NULL)
         mapped += (uint64_t)new_bytes - old_bytes;
     return moved;
-}
-
-bool freehold__port_guard(void *base, size_t bytes)
-{
-    expect_pages(base, bytes);
-    return !fails() && freehold__real_guard(base, bytes);
 }
 
 bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection)

@@ -18,7 +18,6 @@
 #define freehold__port_unmap            freehold__real_unmap
 #define freehold__port_purge            freehold__real_purge
 #define freehold__port_remap            freehold__real_remap
-#define freehold__port_guard            freehold__real_guard
 #define freehold__port_protect          freehold__real_protect
 #define freehold__port_shared_lock_init freehold__real_shared_lock_init
 #define freehold__port_file_open        freehold__real_file_open

@@ -188,14 +188,6 @@ void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes)
     return moved == MAP_FAILED ? NULL : moved;
 }
 
-bool freehold__port_guard(void *base, size_t bytes)
-{
-    int saved = errno;
-    bool done = mprotect(base, bytes, PROT_NONE) == 0;
-    errno = saved;
-    return done;
-}
-
 bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection)
 {
     /* No table: it would be another window of the library's file that each process makes resident. */

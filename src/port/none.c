@@ -72,13 +72,6 @@ uint64_t freehold__port_faults(void)
     return 0; /* nobody has a use for it: there are no huge pages */
 }
 
-/* There are none (FREEHOLD__GUARD_BYTES): the answer to nothing. */
-bool freehold__port_guard(void *base, size_t bytes)
-{
-    (void)base;
-    return bytes == 0;
-}
-
 bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection)
 {
     (void)base;

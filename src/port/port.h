@@ -49,10 +49,6 @@ bool freehold__port_purge(void *base, size_t bytes);
 /* Resizes a mapping, contents kept, moving it when it must. NULL: the old one is untouched. */
 void *freehold__port_remap(void *base, size_t old_bytes, size_t new_bytes);
 
-/* Makes a range inaccessible: a guard. False when the system refuses; the range is then as it was.
- * */
-bool freehold__port_guard(void *base, size_t bytes);
-
 /* What may be done with a range, contents kept. False: the system refuses, perhaps halfway. */
 typedef enum freehold__protection {
     FREEHOLD__PROTECT_NONE,

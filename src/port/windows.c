@@ -199,11 +199,6 @@ static bool commit(void *base, size_t bytes, DWORD access)
     return VirtualAlloc(base, bytes, MEM_COMMIT, access) != NULL && allow(base, bytes, access);
 }
 
-bool freehold__port_guard(void *base, size_t bytes)
-{
-    return each_region(base, bytes, allow, PAGE_NOACCESS);
-}
-
 bool freehold__port_protect(void *base, size_t bytes, freehold__protection protection)
 {
     static const DWORD access[] = {[FREEHOLD__PROTECT_NONE] = PAGE_NOACCESS,

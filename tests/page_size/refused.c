@@ -58,7 +58,7 @@ static void halves_of_pages_are_refused(void **unused)
     REFUSED((freehold__port_unmap(base + page / 2, page), 0));
     REFUSED(freehold__port_purge(base, page / 2));
     REFUSED(freehold__port_purge(base + page / 2, page));
-    REFUSED(freehold__port_guard(base, 2 * page + 1));
+    REFUSED(freehold__port_protect(base, 2 * page + 1, FREEHOLD__PROTECT_NONE));
     REFUSED(freehold__port_protect(base + page / 2, page, FREEHOLD__PROTECT_NONE));
     REFUSED(freehold__port_remap(base, 4 * page, page / 2));
     freehold_set_fatal_handler(before);

@@ -198,7 +198,7 @@ static void all_memory_is_read(void **state)
     s.hidden = freehold__port_map(page, page);
     for (size_t i = 0; i < page / sizeof *s.hidden; i++)
         s.hidden[i] = MARK ^ 3;
-    assert_true(freehold__port_guard(s.hidden, page));
+    assert_true(freehold__port_protect(s.hidden, page, FREEHOLD__PROTECT_NONE));
     freehold__scan scan = {(const void *)local, any_page, next_range, look, &s};
     assert_true(freehold__port_scan(&scan));
     freehold__port_unmap(s.hidden, page);

@@ -109,7 +109,7 @@ static void a_range_may_be_of_several_mappings(void **unused)
     assert_true(freehold__port_purge(place + 32 * KIB, 128 * KIB));
     assert_true(place[32 * KIB - 1] == 9 && place[160 * KIB] == 9);
     assert_true(reads_zero(place + 32 * KIB, 128 * KIB));
-    assert_true(freehold__port_guard(place + 48 * KIB, 96 * KIB));
+    assert_true(freehold__port_protect(place + 48 * KIB, 96 * KIB, FREEHOLD__PROTECT_NONE));
     for (size_t at = 48; at < 144; at += 16) {
         assert_int_equal(state_at(place + at * KIB, &access), MEM_COMMIT);
         assert_int_equal(access, PAGE_NOACCESS);
