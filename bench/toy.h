@@ -8,6 +8,9 @@
  *   TOY 1  malloc says in a bitmap that the slot is in use; free looks there
  *   TOY 2  and free says in another bitmap, which only its thread writes, that it is free
  *   TOY 3  the same by an atomic OR, for a bitmap that several threads write
+ *   TOY 4  as 2, but malloc says so of 64 slots at once, and counts those that it has handed out in a line of its own, which
+ *          free looks at if its slot is one of the 64
+ *   TOY 5  as 4, with the atomic OR
  *
  * All of it is inlined into the loop of the case, has no slow path, and two threads at most, each of which frees what the
  * other allocated: figures below what any library can reach.
@@ -16,6 +19,7 @@
 #define BENCH_TOY_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,13 +36,14 @@ struct toy_slab {
     uintptr_t base;
     uint64_t reciprocal;
     uint32_t size;
+    _Atomic uint32_t current;            /* since TOY 4: which 64 slots */
+    _Alignas(64) _Atomic uint32_t count; /* slots handed out */
     _Alignas(64) struct toy_word word[TOY_SLOTS / 64];
     _Alignas(64) _Atomic uint64_t freed[TOY_SLOTS / 64];
 };
 
 struct toy_thread {
     struct toy_slab slab[TOY_SIZES];
-    uint32_t next[TOY_SIZES];
 };
 
 extern struct toy_slab *toy_map[]; /* a slab for each chunk of address space */
@@ -47,21 +52,57 @@ extern _Thread_local struct toy_thread *toy_thread;
 void toy_begin(void);
 _Noreturn void toy_found_double_free(void);
 
+static inline void toy_hand_out(struct toy_slab *slab, uint32_t slot)
+{
+#if TOY >= 1 && TOY <= 3
+    _Atomic uint64_t *word = &slab->word[slot / 64].used;
+    uint64_t used = atomic_load_explicit(word, memory_order_relaxed);
+    atomic_store_explicit(word, used | UINT64_C(1) << slot % 64, memory_order_release);
+#else
+    (void)slab, (void)slot;
+#endif
+}
+
 static inline void *toy_malloc(size_t bytes)
 {
     if (__builtin_expect(toy_thread == NULL, 0)) {
         toy_begin();
     }
-    size_t class = (bytes + TOY_STEP - 1) / TOY_STEP - 1;
-    struct toy_slab *slab = &toy_thread->slab[class];
-    uint32_t slot = toy_thread->next[class];
-    toy_thread->next[class] = (slot + 1) % TOY_SLOTS;
-#if TOY >= 1
-    _Atomic uint64_t *word = &slab->word[slot / 64].used;
-    uint64_t used = atomic_load_explicit(word, memory_order_relaxed);
-    atomic_store_explicit(word, used | UINT64_C(1) << slot % 64, memory_order_release);
-#endif
+    struct toy_slab *slab = &toy_thread->slab[(bytes + TOY_STEP - 1) / TOY_STEP - 1];
+    uint32_t count = atomic_load_explicit(&slab->count, memory_order_relaxed);
+    uint32_t slot = count % TOY_SLOTS;
+    if (TOY >= 4 && slot % 64 == 0) {
+        atomic_store_explicit(&slab->current, count / 64, memory_order_release);
+    }
+    toy_hand_out(slab, slot);
+    atomic_store_explicit(&slab->count, count + 1, memory_order_release);
     return (void *)(slab->base + (uintptr_t)slot * slab->size);
+}
+
+static inline bool toy_in_use(struct toy_slab *slab, uint64_t slot)
+{
+    if (TOY <= 3) {
+        uint64_t used = atomic_load_explicit(&slab->word[slot / 64].used, memory_order_acquire);
+        return (used >> slot % 64 & 1) != 0;
+    }
+    uint32_t current = atomic_load_explicit(&slab->current, memory_order_acquire);
+    if (current % (TOY_SLOTS / 64) != slot / 64) {
+        return true;
+    }
+    return atomic_load_explicit(&slab->count, memory_order_acquire) - current * 64 > slot % 64;
+}
+
+static inline void toy_put_back(struct toy_slab *slab, uint64_t slot)
+{
+    uint64_t bit = UINT64_C(1) << slot % 64;
+#if TOY == 2 || TOY == 4
+    uint64_t freed = atomic_load_explicit(&slab->freed[slot / 64], memory_order_relaxed);
+    atomic_store_explicit(&slab->freed[slot / 64], freed ^ bit, memory_order_release);
+#elif TOY == 3 || TOY == 5
+    atomic_fetch_or_explicit(&slab->freed[slot / 64], bit, memory_order_seq_cst);
+#else
+    (void)slab, (void)bit;
+#endif
 }
 
 static inline void toy_free(void *pointer)
@@ -70,19 +111,13 @@ static inline void toy_free(void *pointer)
     struct toy_slab *slab = toy_map[((uintptr_t)pointer - toy_memory) / TOY_CHUNK];
     uint64_t offset = (uintptr_t)pointer - slab->base;
     uint64_t slot = (uint64_t)((unsigned __int128)offset * slab->reciprocal >> 64);
-    uint64_t bit = UINT64_C(1) << slot % 64;
-    uint64_t used = atomic_load_explicit(&slab->word[slot / 64].used, memory_order_acquire);
-    if (__builtin_expect((used & bit) == 0, 0)) {
+    if (__builtin_expect(!toy_in_use(slab, slot), 0)) {
         toy_found_double_free();
     }
-#endif
-#if TOY == 2
-    uint64_t freed = atomic_load_explicit(&slab->freed[slot / 64], memory_order_relaxed);
-    atomic_store_explicit(&slab->freed[slot / 64], freed ^ bit, memory_order_release);
-#elif TOY == 3
-    atomic_fetch_or_explicit(&slab->freed[slot / 64], bit, memory_order_seq_cst);
-#endif
+    toy_put_back(slab, slot);
+#else
     (void)pointer;
+#endif
 }
 
 #ifndef TOY_ITSELF
