@@ -34,7 +34,7 @@ add_library(freehold_malloc_objects OBJECT ${freehold_malloc_sources})
 add_library(freehold_shared_objects OBJECT ${freehold_shared_sources})
 # The same entry points over a debugging allocator (src/check), for libfreehold-check.so.
 set(freehold_entry_sources ${freehold_malloc_sources})
-list(FILTER freehold_entry_sources INCLUDE REGEX "/(malloc|new)\\.c$")
+list(FILTER freehold_entry_sources INCLUDE REGEX "/(malloc|jemalloc|new)\\.c$")
 add_library(freehold_check_objects OBJECT EXCLUDE_FROM_ALL ${freehold_check_sources} ${freehold_entry_sources})
 target_compile_definitions(freehold_check_objects PRIVATE FREEHOLD_CHECK=1)
 if(WIN32)
@@ -102,7 +102,7 @@ endif()
 # What `freehold run --check` preloads: the process layer of the drop-in with the entry points of src/check. It takes
 # stacks from the first call on, when the unwinder could not be loaded yet: so it is linked with it.
 if(FREEHOLD_DROP_IN AND FREEHOLD_SHARED)
-    set(process_objects $<FILTER:$<TARGET_OBJECTS:freehold_malloc_objects>,EXCLUDE,/\(malloc|new\)\.c>)
+    set(process_objects $<FILTER:$<TARGET_OBJECTS:freehold_malloc_objects>,EXCLUDE,/\(malloc|jemalloc|new\)\.c>)
     add_library(freehold_check SHARED $<TARGET_OBJECTS:freehold_check_objects> ${process_objects}
         $<TARGET_OBJECTS:freehold_shared_objects> $<TARGET_OBJECTS:freehold_core_objects>)
     set_target_properties(freehold_check PROPERTIES OUTPUT_NAME freehold-check LINKER_LANGUAGE C

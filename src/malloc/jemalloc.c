@@ -8,9 +8,7 @@
  * which cache is meant says the rest, and there is nothing here that it could mean. A block's size
  * is all of what may be written, and zeroes are asked for that.
  */
-#include "malloc/process.h"
-
-#include <string.h>
+#include "malloc/blocks.h"
 
 #define ALIGN_BITS 63
 #define ZERO       0x40
@@ -33,24 +31,13 @@ static size_t align_of(int flags)
 
 static void *allocate(size_t bytes, int flags)
 {
-    return align_of(flags) <= FREEHOLD__MIN_ALIGN
-               ? freehold__allocate(bytes)
-               : freehold__allocate_aligned(bytes, align_of(flags));
-}
-
-static size_t size_of(const void *pointer, const char *function)
-{
-    size_t bytes = freehold__own_size(pointer);
-    if (freehold__unlikely(bytes == 0))
-        bytes = freehold__heap_find(&freehold__process_heap, pointer).bytes;
-    if (freehold__unlikely(bytes == 0))
-        freehold__heap_misuse(&freehold__process_heap, function, pointer);
-    return bytes;
+    return align_of(flags) <= FREEHOLD__MIN_ALIGN ? BLOCK(allocate)(bytes)
+                                                  : BLOCK(allocate_aligned)(align_of(flags), bytes);
 }
 
 static void *zero_from(void *pointer, size_t from, const char *function)
 {
-    size_t bytes = size_of(pointer, function);
+    size_t bytes = BLOCK(size)(pointer, function);
     if (bytes > from)
         memset((char *)pointer + from, 0, bytes - from);
     return pointer;
@@ -62,17 +49,23 @@ void *FREEHOLD__ENTRY(mallocx)(size_t bytes, int flags)
     return pointer == NULL || (flags & ZERO) == 0 ? pointer : zero_from(pointer, 0, "mallocx");
 }
 
+/* Whether a block of `have` bytes can be one of `bytes`: one on record is as long as it was asked for. */
+static bool keeps(size_t have, size_t bytes)
+{
+    return FREEHOLD_CHECK ? have == bytes : freehold__stays(have, bytes);
+}
+
 void *FREEHOLD__ENTRY(rallocx)(void *pointer, size_t bytes, int flags)
 {
-    size_t have = size_of(pointer, "rallocx");
-    if (freehold__stays(have, bytes) && ((uintptr_t)pointer & (align_of(flags) - 1)) == 0)
+    size_t have = BLOCK(size)(pointer, "rallocx");
+    if (keeps(have, bytes) && ((uintptr_t)pointer & (align_of(flags) - 1)) == 0)
         return pointer;
     void *moved = allocate(bytes, flags);
     if (moved == NULL)
         return NULL;
     size_t kept = have < bytes ? have : bytes;
     memcpy(moved, pointer, kept);
-    freehold__free(pointer, "rallocx");
+    BLOCK(free)(pointer, "rallocx");
     return (flags & ZERO) == 0 ? moved : zero_from(moved, kept, "rallocx");
 }
 
@@ -80,28 +73,28 @@ void *FREEHOLD__ENTRY(rallocx)(void *pointer, size_t bytes, int flags)
 size_t FREEHOLD__ENTRY(xallocx)(void *pointer, size_t bytes, size_t extra, int flags)
 {
     (void)bytes, (void)extra, (void)flags;
-    return size_of(pointer, "xallocx");
+    return BLOCK(size)(pointer, "xallocx");
 }
 
 size_t FREEHOLD__ENTRY(sallocx)(const void *pointer, int flags)
 {
     (void)flags;
-    return size_of(pointer, "sallocx");
+    return BLOCK(size)(pointer, "sallocx");
 }
 
 void FREEHOLD__ENTRY(dallocx)(void *pointer, int flags)
 {
     (void)flags;
-    freehold__free(pointer, "dallocx");
+    BLOCK(free)(pointer, "dallocx");
 }
 
 void FREEHOLD__ENTRY(sdallocx)(void *pointer, size_t bytes, int flags)
 {
     size_t align = align_of(flags);
     if (align <= FREEHOLD__MIN_ALIGN)
-        freehold__free_sized(pointer, bytes, "sdallocx");
+        BLOCK(free_sized)(pointer, bytes, "sdallocx");
     else
-        freehold__free_sized_slow(pointer, align, bytes, "sdallocx");
+        BLOCK(free_aligned_sized)(pointer, align, bytes, "sdallocx");
 }
 
 /* The size that a block would have; 0: there cannot be such a block. */
@@ -110,6 +103,8 @@ size_t FREEHOLD__ENTRY(nallocx)(size_t bytes, int flags)
     size_t align = align_of(flags), rounded;
     if (bytes > PTRDIFF_MAX || align > PTRDIFF_MAX)
         return 0;
+    if (FREEHOLD_CHECK)
+        return bytes; /* a canary is behind it */
     unsigned index = freehold__class_of_aligned(bytes == 0 ? 1 : bytes, align);
     if (index < FREEHOLD__CLASSES)
         return freehold__size_classes[index].size;

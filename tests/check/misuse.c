@@ -92,6 +92,26 @@ void lose_behind(void)
     drop(holder);
 }
 
+/* jemalloc's functions, which libc has not got: NULL without the library. */
+extern void *mallocx(size_t bytes, int flags) __attribute__((weak));
+extern void dallocx(void *block, int flags) __attribute__((weak));
+
+/* One that jemalloc's function made leads to a block, and is freed as any other. */
+static void keep_jemalloc(void)
+{
+    void **holder = mallocx(2000, 0);
+    free(mallocx(40, 0));
+    global = holder;
+    holder[100] = make(335);
+}
+
+static void overflow_jemalloc(void)
+{
+    char *block = mallocx(100, 0); /* MALLOCX */
+    block[100] = 'A';
+    dallocx(block, 0); /* DALLOCX */
+}
+
 /* The same, in the midst of memory that is in use. */
 void lose_beside(void)
 {
@@ -327,6 +347,8 @@ int main(int argc, char **argv)
     CASE("lose-many", lose_many())
     CASE("lose-behind", lose_behind())
     CASE("lose-beside", lose_beside())
+    CASE("keep-jemalloc", keep_jemalloc())
+    CASE("overflow-jemalloc", drop(block); block = NULL; overflow_jemalloc())
     CASE("lose-deep", lose_deep())
     CASE("keep", keep())
     CASE("keep-guard", keep_beside_guard())

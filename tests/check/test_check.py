@@ -79,6 +79,14 @@ class Misuse(Case):
         self.check("overflow-realloc", "freehold: realloc(POINTER): overflow: offset 100 of the block of 100 bytes "
                    "was written, bytes 41; allocated at\n" + MADE, 134)
 
+    def test_functions_of_jemalloc(self):
+        """F80: their blocks are on record as malloc's are, and free takes them."""
+        result = run("--check", "--error-exit", "9", "--", MISUSE, "keep-jemalloc")
+        self.assertEqual((plain(result.stderr), result.returncode), (Leaks.NOTHING, 0))
+        self.check("overflow-jemalloc", "freehold: dallocx(POINTER): overflow: offset 100 of the block of 100 bytes was "
+                   "written, bytes 41; allocated at\n" + at("overflow_jemalloc", "MALLOCX") +
+                   at("main", "overflow-jemalloc"), 134)
+
     def test_overflow_of_a_block_that_is_never_freed(self):
         self.check("overflow-live", "freehold: exit(POINTER): overflow: offset 103 of the block of 100 bytes was "
                    "written, bytes 41; allocated at\n" + MADE, 0)
