@@ -41,15 +41,17 @@ static freehold__lock *lock(void)
     return &freehold__debug_state(&debug)->lock;
 }
 
-/* What malloc or free was called for is never halfway in a child: its records are whole. */
-static void before_fork(void)
+/* What malloc or free was called for is never halfway in a child: its records are whole. Handlers that others have
+ * registered may allocate meanwhile. */
+void freehold__records_before_fork(void)
 {
     freehold__lock_take(lock());
+    freehold__lock_keep(lock());
 }
 
-static void after_fork(void)
+void freehold__records_after_fork(void)
 {
-    freehold__lock_drop(lock());
+    freehold__lock_release(lock());
 }
 
 extern int __cxa_atexit(void (*function)(void *), void *argument, void *library);
@@ -129,7 +131,6 @@ __attribute__((constructor)) static void process_begins(void)
     checker();
     freehold__check_report_begin(&debug);
     configure();
-    freehold__at_fork(before_fork, after_fork, after_fork);
     __cxa_atexit(process_ends, NULL, NULL);
 }
 

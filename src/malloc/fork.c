@@ -23,15 +23,23 @@ __attribute__((weak)) bool freehold__threads_are_announced(void)
     return false;
 }
 
+/* src/check has records of the blocks, with a lock, where it is. */
+__attribute__((weak)) void freehold__records_before_fork(void) {}
+
+__attribute__((weak)) void freehold__records_after_fork(void) {}
+
+/* In the order in which whoever holds one takes the next. */
 static void before_fork(void)
 {
     freehold__port_before_fork();
+    freehold__records_before_fork();
     freehold__heap_lock_all(&freehold__process_heap);
 }
 
 static void after_fork_in_parent(void)
 {
     freehold__heap_unlock_all(&freehold__process_heap);
+    freehold__records_after_fork();
     freehold__port_after_fork();
 }
 
@@ -39,6 +47,7 @@ static void after_fork_in_child(void)
 {
     freehold__heap *heap = &freehold__process_heap;
     freehold__heap_unlock_all(heap);
+    freehold__records_after_fork();
     freehold__port_after_fork();
     freehold__heap_repair(heap, freehold__thread_lane);
     freehold__limit_forget();

@@ -170,6 +170,8 @@ static inline void freehold__at_fork(
  */
 void freehold__fork_handlers(void);
 bool freehold__threads_are_announced(void);
+void freehold__records_before_fork(void);
+void freehold__records_after_fork(void);
 
 /* The limits of the options (limit.c), 0: none. Nothing but freehold__limited costs anything without
  * them. */

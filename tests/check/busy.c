@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* busy [exit]: threads that allocate all the time, forks in the midst of it, and an end while they go on; or one
- * thread, and a signal handler that ends it. */
+/* busy [exit | exit-forking]: threads that allocate all the time, forks in the midst of it, and an end while they go on;
+ * or one thread, and a signal handler that ends it; or an end that takes its time, while a thread forks. (Its library has
+ * fork handlers that allocate.) */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -43,11 +44,34 @@ static void work_and_end(void)
     work((void *)1);
 }
 
+static void *fork_for_ever(void *unused)
+{
+    for (;;) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(0);
+        waitpid(child, NULL, 0);
+    }
+    return unused;
+}
+
+static void end_while_forking(void)
+{
+    static void *each[100000];
+    pthread_t thread;
+    for (int i = 0; i < 100000; i++)
+        each[i] = malloc(24);
+    pthread_create(&thread, NULL, fork_for_ever, NULL);
+    exit(0);
+}
+
 int main(int argc, char **argv)
 {
     pthread_t thread;
     if (argc == 2 && strcmp(argv[1], "exit") == 0)
         work_and_end();
+    if (argc == 2 && strcmp(argv[1], "exit-forking") == 0)
+        end_while_forking();
     for (size_t i = 0; i < THREADS; i++)
         pthread_create(&thread, NULL, work, (void *)(i + 1));
     for (int i = 0; i < CHILDREN; i++) {

@@ -388,7 +388,14 @@ class Programs(unittest.TestCase):
         self.assertLessEqual(texts, {"", Leaks.NOTHING, note + "freehold: the program did not end by exit, or could not "
                                      "be checked: what was not freed is not known\n"})
 
+    def test_forks_during_the_report(self):
+        """F82: who forks waits for the report, and the report not for that."""
+        for _ in range(3):
+            result = run("--check", "--", BUSY, "exit-forking")
+            self.assertEqual((result.stderr, result.returncode), (Leaks.NOTHING, 0))
+
     def test_threads_and_forks(self):
+        """F82: with handlers of a library, which allocate."""
         result = run("--check", "--", BUSY)
         self.assertEqual((result.stdout, result.returncode), ("busy\n", 0), result.stderr)
         self.assertNotRegex(result.stderr, r"freehold: \w+\(0x")
