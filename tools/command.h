@@ -24,7 +24,7 @@ enum {
 /* How to run the program: all strings live until exit. */
 struct run {
     char **argv;         /* the program and its arguments, NULL at the end */
-    const char *library; /* absolute path of libfreehold.so */
+    const char *library; /* absolute path of libfreehold.so; NULL: none is to be preloaded */
     const char *options; /* for FREEHOLD_OPTIONS, "" for none */
     const char
         *stats; /* where the program's line of statistics goes: a path, "-", or NULL for nowhere */
@@ -43,7 +43,7 @@ void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn
 /* A formatted string that lives until exit. */
 char *format_string(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Puts the library in front of LD_PRELOAD, and options and stats behind what FREEHOLD_OPTIONS has.
+/* Puts the library, if any, in front of LD_PRELOAD, and options and stats behind what FREEHOLD_OPTIONS has.
  * */
 void set_environment(const struct run *run, const char *stats);
 /* Becomes the program. Returns only if that fails: with the status to exit with, after one line. */
@@ -80,7 +80,7 @@ int asked_to_end(void);
 /* Finds the program as execvp(3) would. NULL, with errno set, if there is none. */
 char *find_program(const char *name);
 /* Why the dynamic linker will not preload a library into this program; NULL if nothing speaks
- * against it. */
-const char *why_not_preloaded(const char *path);
+ * against it. `ends`: and to ask for it would end the program. */
+const char *why_not_preloaded(const char *path, bool *ends);
 
 #endif

@@ -219,9 +219,9 @@ static void set_variable(const char *name, const char *value)
 void set_environment(const struct run *run, const char *stats)
 {
     const char *preload = getenv("LD_PRELOAD");
-    if (preload && *preload)
+    if (run->library && preload && *preload)
         set_variable("LD_PRELOAD", format_string("%s:%s", run->library, preload));
-    else
+    else if (run->library)
         set_variable("LD_PRELOAD", run->library);
 
     const char *parts[] = {
@@ -244,17 +244,21 @@ int become(char **argv)
 }
 
 /* Says before the start what would only be puzzling after it; returns a status, or 0 to go on. */
-static int check_program(const char *name)
+static int check_program(struct run *run)
 {
+    const char *name = run->argv[0];
     char *path = find_program(name);
     if (!path) {
         bool missing = errno == ENOENT || errno == ENOTDIR;
         complain("%s: %s", name, missing ? "program not found" : "not executable");
         return missing ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
     }
-    const char *why = why_not_preloaded(path);
+    bool ends;
+    const char *why = why_not_preloaded(path, &ends);
     if (why)
         complain("warning: %s will run on its own malloc: %s", name, why);
+    if (ends)
+        run->library = NULL;
     free(path);
     return 0;
 }
@@ -444,7 +448,7 @@ static int run_command(int argc, char **argv)
     check_together(&r);
     add_limits(&r);
     choose_library(&r);
-    int status = check_program(r.run.argv[0]);
+    int status = check_program(&r.run);
     if (status)
         return status;
     if (r.comparing)

@@ -4,7 +4,8 @@
  * linker (a static one), not into one that gains privileges when it starts (it then ignores
  * LD_PRELOAD paths), and not into one for another machine. A script is judged by its interpreter.
  * This only warns: the program runs either way, as it would without us. Sources: ld.so(8), elf(5),
- * execve(2).
+ * execve(2). The exception is a program for another C library (musl beside glibc): its dynamic linker would load what
+ * it cannot use, and then end the program. That one is started without the library.
  */
 #include "command.h"
 
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,11 +64,22 @@ char *find_program(const char *name)
 struct image {
     unsigned class, machine;
     bool interpreted;
+    char interpreter[PATH_MAX];
 };
 
 static bool read_at(int fd, void *to, size_t bytes, off_t at)
 {
     return pread(fd, to, bytes, at) == (ssize_t)bytes;
+}
+
+static bool take_segment(
+    int fd, struct image *image, unsigned type, uint64_t offset, uint64_t bytes)
+{
+    if (type != PT_INTERP)
+        return true;
+    image->interpreted = true;
+    size_t most = sizeof(image->interpreter) - 1;
+    return read_at(fd, image->interpreter, bytes < most ? bytes : most, (off_t)offset);
 }
 
 static bool read_image64(int fd, struct image *image)
@@ -78,9 +91,9 @@ static bool read_image64(int fd, struct image *image)
     for (unsigned i = 0; i < header.e_phnum; i++) {
         Elf64_Phdr segment;
         if (!read_at(fd, &segment, sizeof(segment),
-                (off_t)(header.e_phoff + (Elf64_Off)i * header.e_phentsize)))
+                (off_t)(header.e_phoff + (Elf64_Off)i * header.e_phentsize)) ||
+            !take_segment(fd, image, segment.p_type, segment.p_offset, segment.p_filesz))
             return false;
-        image->interpreted |= segment.p_type == PT_INTERP;
     }
     return true;
 }
@@ -94,9 +107,9 @@ static bool read_image32(int fd, struct image *image)
     for (unsigned i = 0; i < header.e_phnum; i++) {
         Elf32_Phdr segment;
         if (!read_at(fd, &segment, sizeof(segment),
-                (off_t)header.e_phoff + (off_t)i * header.e_phentsize))
+                (off_t)header.e_phoff + (off_t)i * header.e_phentsize) ||
+            !take_segment(fd, image, segment.p_type, segment.p_offset, segment.p_filesz))
             return false;
-        image->interpreted |= segment.p_type == PT_INTERP;
     }
     return true;
 }
@@ -147,8 +160,14 @@ static bool gains_privileges(const char *path)
     return getuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
-const char *why_not_preloaded(const char *path)
+static bool is_for_musl(const struct image *image)
 {
+    return strstr(image->interpreter, "/ld-musl") != NULL;
+}
+
+const char *why_not_preloaded(const char *path, bool *ends)
+{
+    *ends = false;
     char interpreter[2][PATH_MAX];
     for (int i = 0; i < MAX_INTERPRETERS; i++) {
         if (!script_interpreter(path, interpreter[i % 2], PATH_MAX))
@@ -162,6 +181,10 @@ const char *why_not_preloaded(const char *path)
         return "it is built for another machine";
     if (!image.interpreted)
         return "it is statically linked";
+    if (is_for_musl(&image) != is_for_musl(&own)) {
+        *ends = true;
+        return "it is built for another C library";
+    }
     if (gains_privileges(path))
         return "it runs with privileges of its own (setuid, setgid or capabilities)";
     return NULL;

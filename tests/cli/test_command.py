@@ -18,6 +18,7 @@ import time
 import unittest
 
 FREEHOLD, LIBRARY, PROBE, STATIC_PROBE = (os.path.realpath(path) for path in sys.argv[1:5])
+PROBE_BYTES = pathlib.Path(PROBE).read_bytes()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -273,6 +274,19 @@ class Warnings(Case):
         program.chmod(0o4755)
         self.assertIn("it runs with privileges of its own (setuid, setgid or capabilities)\n",
                       freehold("run", str(program), "exit", "0").stderr)
+
+    def test_program_for_another_c_library(self):
+        """F81: its dynamic linker would try to use the library, and end the program. (This one's does not.)"""
+        loader = re.search(rb"/lib[^\0]*/ld[^\0]*\.so[^\0]*", PROBE_BYTES).group()
+        os.symlink(loader, self.dir / "ld-musl.so.1")
+        program = self.dir / "program"
+        program.write_bytes(PROBE_BYTES.replace(loader, b"./ld-musl.so.1".ljust(len(loader), b"\0"), 1))
+        program.chmod(0o755)
+        result = freehold("run", "--option", "check=5", "--", "./program", "environment", cwd=self.dir)
+        self.assertEqual((result.stdout, result.stderr), ("(unset)\ncheck=5\n", "freehold: warning: ./program will run on "
+                         "its own malloc: it is built for another C library\n"))
+        result = freehold("run", "./program", "environment", cwd=self.dir, env=environment(LD_PRELOAD="libc.so.6"))
+        self.assertEqual(result.stdout, "libc.so.6\n(unset)\n")
 
     def test_program_for_another_machine(self):
         program = self.dir / "program"
