@@ -189,10 +189,7 @@ static void read_all(struct findings *findings, const char *folder)
 
 static char *make_folder(void)
 {
-    const char *directory = getenv("TMPDIR");
-    if (!directory || *directory != '/' || strchr(directory, '%') || strlen(directory) > 200)
-        directory = "/tmp";
-    char *folder = format_string("%s/freehold-check.XXXXXX", directory);
+    char *folder = format_string("%s/freehold-check.XXXXXX", temporary_folder());
     if (!mkdtemp(folder))
         fail("%s: %s", folder, strerror(errno));
     return folder;

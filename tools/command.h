@@ -43,6 +43,9 @@ void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn
 /* A formatted string that lives until exit. */
 char *format_string(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* TMPDIR, or /tmp: where a file has a name that the library takes. */
+const char *temporary_folder(void);
+
 /* Puts the library, if any, in front of LD_PRELOAD, and options and stats behind what FREEHOLD_OPTIONS has.
  * */
 void set_environment(const struct run *run, const char *stats);

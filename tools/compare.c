@@ -72,13 +72,10 @@ static FILE *temporary(void)
     return file;
 }
 
-/* A named one, for the library to open; its name must fit into FREEHOLD_OPTIONS. */
+/* A named one, for the library to open. */
 static char *temporary_name(void)
 {
-    const char *directory = getenv("TMPDIR");
-    if (!directory || *directory != '/' || strpbrk(directory, ",%"))
-        directory = "/tmp";
-    char *name = format_string("%s/freehold-stats.XXXXXX", directory);
+    char *name = format_string("%s/freehold-stats.XXXXXX", temporary_folder());
     int fd = mkstemp(name);
     if (fd < 0)
         fail("%s: %s", name, strerror(errno));
@@ -181,15 +178,40 @@ static unsigned long long counted(const char *line, const char *key)
     return value;
 }
 
+/* "%p" in the name stands for the process, as it does in the library. */
+static char *stats_file(const char *target, unsigned long long process)
+{
+    const char *number;
+    char *name = format_string("%s", target);
+    while ((number = strstr(name, "%p")) != NULL) {
+        char *longer = format_string("%.*s%llu%s", (int)(number - name), name, process, number + 2);
+        free(name);
+        name = longer;
+    }
+    return name;
+}
+
+/* A process's line to where --stats said; false: it cannot be written, which is told. */
+static bool pass_on_stats(const char *target, const char *line)
+{
+    if (strcmp(target, "-") == 0)
+        return fputs(line, stderr) >= 0;
+    char *name = stats_file(target, counted(line, "pid"));
+    FILE *to = fopen(name, "a");
+    bool written = to && fputs(line, to) >= 0;
+    if (to && fclose(to) != 0)
+        written = false;
+    if (!written)
+        complain("%s: %s", name, strerror(errno));
+    free(name);
+    return written;
+}
+
 /* The program's own line among those of its children, and all of them to where --stats said. */
 static void read_stats(struct comparison *comparison)
 {
-    FILE *file = fopen(comparison->stats, "r"), *to = NULL;
+    FILE *file = fopen(comparison->stats, "r");
     const char *target = comparison->run->stats;
-    if (target)
-        to = strcmp(target, "-") == 0 ? stderr : fopen(target, "a");
-    if (target && !to)
-        complain("%s: %s", target, strerror(errno));
     char *line = NULL;
     size_t size = 0;
     while (file && getline(&line, &size, file) > 0) {
@@ -197,14 +219,12 @@ static void read_stats(struct comparison *comparison)
             free(comparison->process_stats);
             comparison->process_stats = format_string("%s", line);
         }
-        if (to)
-            fputs(line, to);
+        if (target && !pass_on_stats(target, line))
+            target = NULL;
     }
     free(line);
     if (file)
         fclose(file);
-    if (to && to != stderr)
-        fclose(to);
     unlink(comparison->stats);
 }
 

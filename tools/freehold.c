@@ -19,7 +19,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DEFAULT_ROUNDS = 3, MAX_ROUNDS = 1000, DEFAULT_PLACES = 20, MAX_PLACES = 1000000 };
+enum {
+    DEFAULT_ROUNDS = 3,
+    MAX_ROUNDS = 1000,
+    DEFAULT_PLACES = 20,
+    MAX_PLACES = 1000000,
+    MAX_STATS = 255
+};
 
 static const char help[] =
     "Usage: freehold run [options] [--] PROGRAM [ARGUMENT...]\n"
@@ -136,6 +142,15 @@ static const char *given_library(const char *path)
     return absolute;
 }
 
+/* The name of a file as the library takes it. */
+static const char *stats_name(const char *name)
+{
+    if (strlen(name) > MAX_STATS)
+        fail(
+            "--stats: '%s' has more than %d bytes; name a file in another folder", name, MAX_STATS);
+    return name;
+}
+
 /* A path that still means the same file when the program has changed its directory. */
 static const char *stats_target(const char *file)
 {
@@ -144,11 +159,22 @@ static const char *stats_target(const char *file)
     if (!*file || strchr(file, ','))
         fail("--stats: '%s' cannot be the name of a file in FREEHOLD_OPTIONS", file);
     if (*file == '/')
-        return file;
+        return stats_name(file);
     char directory[PATH_MAX];
     if (!getcwd(directory, sizeof(directory)))
         fail("the current directory: %s", strerror(errno));
-    return format_string("%s/%s", directory, file);
+    if (strchr(directory, ',') || strstr(directory, "%p"))
+        fail("--stats: '%s/%s' cannot be the name of a file in FREEHOLD_OPTIONS; name one in "
+             "another folder",
+            directory, file);
+    return stats_name(format_string("%s/%s", directory, file));
+}
+
+const char *temporary_folder(void)
+{
+    const char *folder = getenv("TMPDIR");
+    bool fits = folder && *folder == '/' && !strpbrk(folder, ",%") && strlen(folder) <= 200;
+    return fits ? folder : "/tmp";
 }
 
 static const char *with_option(const char *options, const char *option)

@@ -14,6 +14,7 @@ static const char known[] = "known: stats=FILE, purger=0|1, retain=decay|never|i
                             "check=N, limit=SIZE, "
                             "soft_limit=SIZE";
 static const char sizes[] = "a size is a number of bytes, or of units K, M or G: 512M";
+static const char names[] = "the name of a file has 1 to 255 bytes";
 
 static void complain(const char *what, const char *item, size_t length, const char *hint)
 {
@@ -129,6 +130,7 @@ static void read_item(const char *item, size_t length)
     uint32_t flag = 0;
     bool good;
     if (equal(item, key, "stats")) {
+        hint = names;
         good = set_stats(value, rest);
     } else if (equal(item, key, "retain")) {
         good = set_retain(value, rest);

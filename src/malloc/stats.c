@@ -84,6 +84,15 @@ static void line_add_class(void *whole, const freehold__text *text)
     l->length += text->length - skipped;
 }
 
+static void complain(void)
+{
+    freehold__text text = {.length = 0};
+    freehold__text_add(&text, "freehold: the statistics could not be written to ");
+    freehold__text_add(&text, freehold__process_options.stats);
+    freehold__text_add(&text, "\n");
+    freehold__port_write(text.bytes, text.length);
+}
+
 void freehold__stats_write(void)
 {
     static const char *const words[5] = {
@@ -117,7 +126,7 @@ void freehold__stats_write(void)
     each_class(words, line_add_class, &whole);
     line_add(&whole, &end);
     if (!freehold__port_append(freehold__process_options.stats, whole.bytes, whole.length))
-        freehold__port_write("freehold: the statistics could not be written\n", 46);
+        complain();
 }
 
 /* ---- glibc's interfaces ---------------------------------------------------------------------- */

@@ -138,6 +138,22 @@ class Stats(Case):
         self.assertIn("allocations", self.line(self.dir / f"s.{result.stdout.strip()}"))
 
 
+    def test_names_that_the_library_does_not_take(self):
+        """F87: they are told before the program starts."""
+        folder = self.dir / "a,b"
+        folder.mkdir()
+        result = freehold("run", "--stats=s", "--", PROBE, "pid", cwd=folder)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (125, "",
+            f"freehold: --stats: '{folder}/s' cannot be the name of a file in FREEHOLD_OPTIONS; name one in another folder\n"))
+        name = "/" + "s" * 255
+        result = freehold("run", f"--stats={name}", "--", PROBE, "pid")
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (125, "",
+            f"freehold: --stats: '{name}' has more than 255 bytes; name a file in another folder\n"))
+        name = "/no/such".ljust(255, "s")
+        self.assertEqual(freehold("run", f"--stats={name}", "--", PROBE, "exit", "0").stderr,
+                         f"freehold: the statistics could not be written to {name}\n")
+
+
 class Errors(Case):
     def check(self, arguments, status, message, **options):
         result = freehold(*arguments, **options)
@@ -360,6 +376,20 @@ class Compare(Case):
     def test_stats_go_where_they_were_asked_for(self):
         freehold("run", "--compare", "-n", "2", f"--stats={self.dir}/s", "--", PROBE, "allocate", "100")
         self.assertEqual(len((self.dir / "s").read_text().splitlines()), 1)
+        freehold("run", "--compare", "-n", "2", f"--stats={self.dir}/t.%p", "--", "sh", "-c", f"{PROBE} exit 0; {PROBE} exit 0; :")
+        files = [file for file in self.dir.iterdir() if file.name.startswith("t.")]
+        self.assertEqual({file.name: 1 for file in files},
+                         {f"t.{json.loads(file.read_text())['pid']}": 1 for file in files})
+        self.assertEqual(len(files), 2)
+        result = freehold("run", "--compare", "-n", "1", "--stats=/dev/full", "--", PROBE, "exit", "0")
+        self.assertIn("\nfreehold: /dev/full: No space left on device\n", "\n" + result.stderr)
+
+    def test_in_a_folder_with_a_long_name(self):
+        """The library takes no name of more than 255 bytes."""
+        folder = self.dir / ("d" * 120) / ("d" * 120)
+        folder.mkdir(parents=True)
+        result = freehold("run", "--compare", "-n", "1", PROBE, "allocate", "100", env=environment(TMPDIR=str(folder)))
+        self.assertGreaterEqual(int(self.rows(result)["allocations"][0]), 100)
 
     def test_nothing_is_left_behind(self):
         freehold("run", "--compare", "-n", "2", PROBE, "exit", "0", env=environment(TMPDIR=str(self.dir)))

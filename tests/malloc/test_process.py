@@ -20,6 +20,7 @@ EMULATOR = shlex.split(os.environ.get("FREEHOLD_TEST_EMULATOR", ""))  # of anoth
 KNOWN = ("(known: stats=FILE, purger=0|1, retain=decay|never|immediate, huge_pages=adaptive|system|always|never, check=N, "
          "limit=SIZE, soft_limit=SIZE)")
 SIZES = "(a size is a number of bytes, or of units K, M or G: 512M)"
+NAMES = "(the name of a file has 1 to 255 bytes)"
 WIDE = open(LIBRARY, "rb").read(5)[4] == 2  # ELF's class: addresses of 64 bits
 KEYS = ["freehold", "pid", "program", "allocations", "frees", "live_bytes", "peak_bytes", "mapped_bytes",
         "resident_retained_bytes", "purged_bytes", "threads", "large_allocations"]
@@ -88,13 +89,13 @@ def test_options():
                           [] if WIDE else ["4294967296", "4G", "4096M", "4194304K"]):
             complains(f"{option}={value}", f"bad value in '{option}={value}'", hint=SIZES)
     complains("limits=1M", "unknown option 'limits=1M'")
-    complains("stats=", "bad value in 'stats='")
+    complains("stats=", "bad value in 'stats='", hint=NAMES)
     complains("a=1,retain=decay,b", "unknown option 'a=1'", "no value in 'b'")
     long = "x" * 5000
     _, err = run(long, 10)
     assert err.startswith("freehold: FREEHOLD_OPTIONS: no value in 'xxx") and len(err) < 400, err
     _, err = run("stats=" + "y" * 300, 10)
-    assert err.startswith("freehold: FREEHOLD_OPTIONS: bad value in 'stats=yyy"), err
+    assert err.startswith("freehold: FREEHOLD_OPTIONS: bad value in 'stats=yyy") and err.endswith(f"y' {NAMES}\n"), err
 
 
 def classes(line):
@@ -141,10 +142,9 @@ def test_statistics():
         assert statistics(err)["program"] == "a_b_c_d_e", err
         _, err = run("stats=-", 10, name=PROBE)
         assert statistics(err)
-    process, err = run("stats=/nowhere/at/all", 10)
-    assert process.returncode == 0 and err == "freehold: the statistics could not be written\n", err
-    _, err = run("stats=/dev/full", 10)
-    assert err == "freehold: the statistics could not be written\n", err
+    for name in ("/nowhere/at/all", "/dev/full"):
+        process, err = run(f"stats={name}", 10)
+        assert process.returncode == 0 and err == f"freehold: the statistics could not be written to {name}\n", err
 
 
 def test_no_cxx():
