@@ -10,8 +10,26 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Whether this is a signal handler that has interrupted who holds what counting needs. */
+static bool is_interrupted(void)
+{
+    const freehold__heap *heap = &freehold__process_heap;
+    const freehold__lane *mine = freehold__thread_lane;
+    if (freehold__lock_is_mine(&heap->lock) || freehold__lock_is_mine(&heap->tend_lock) ||
+        freehold__lock_is_mine(&heap->pages.lock) ||
+        freehold__lock_is_mine(&heap->pages.purge_lock) ||
+        freehold__large_interrupted(&heap->pages.large))
+        return true;
+    for (const freehold__lane *lane = heap->lanes; lane != NULL; lane = lane->next)
+        if (freehold__lock_is_mine(&lane->guard))
+            return true;
+    return mine->heap != NULL && atomic_load(&mine->inside) != 0;
+}
+
 static freehold__heap_stats count(void)
 {
+    if (freehold__unlikely(is_interrupted()))
+        freehold__unsafe_call("from a signal handler that has interrupted the allocator");
     return freehold__heap_count(&freehold__process_heap);
 }
 
@@ -84,11 +102,12 @@ static void line_add_class(void *whole, const freehold__text *text)
     l->length += text->length - skipped;
 }
 
-static void complain(void)
+static void complain(const char *why)
 {
     freehold__text text = {.length = 0};
     freehold__text_add(&text, "freehold: the statistics could not be written to ");
     freehold__text_add(&text, freehold__process_options.stats);
+    freehold__text_add(&text, why);
     freehold__text_add(&text, "\n");
     freehold__port_write(text.bytes, text.length);
 }
@@ -97,6 +116,11 @@ void freehold__stats_write(void)
 {
     static const char *const words[5] = {
         ",{\"size\":", ",\"live\":", ",\"slabs\":", ",\"bytes\":", "}"};
+    if (is_interrupted()) {
+        complain(
+            ": a signal handler has called exit in the midst of an allocation, a free or the like");
+        return;
+    }
     freehold__heap_stats stats = count();
     freehold__text numbers = {.length = 0}, head = {.length = 0};
     freehold__text_add(&head, "{\"freehold\":\"0.1.0\"");
@@ -126,7 +150,7 @@ void freehold__stats_write(void)
     each_class(words, line_add_class, &whole);
     line_add(&whole, &end);
     if (!freehold__port_append(freehold__process_options.stats, whole.bytes, whole.length))
-        complain();
+        complain("");
 }
 
 /* ---- glibc's interfaces ---------------------------------------------------------------------- */

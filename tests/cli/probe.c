@@ -2,6 +2,7 @@
 /*
  * probe ACTION [VALUE]: a program for the command's tests to start.
  *   allocate N    N blocks of 100 bytes, allocated and freed
+ *   interrupted   allocates and frees until a signal handler calls exit, or malloc_stats with a second argument
  *   exit N        exit status N
  *   signal N      ends itself by signal N
  *   environment   prints LD_PRELOAD and FREEHOLD_OPTIONS
@@ -17,7 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
+
+extern void malloc_stats(void) __attribute__((weak)); /* not every libc has it */
 
 static void exit_42(int number)
 {
@@ -41,6 +45,33 @@ static int allocate(long count)
         free(block);
     }
     return 0;
+}
+
+static void end(int number)
+{
+    exit(number == SIGALRM ? 0 : 1);
+}
+
+static void tell(int number)
+{
+    (void)number;
+    malloc_stats();
+    _exit(0);
+}
+
+/* What is not small: the longest calls. */
+static _Noreturn void interrupted(void (*handler)(int))
+{
+    static void *volatile block[50];
+    struct itimerval soon = {.it_value = {.tv_usec = 3000}};
+    unsigned seed = 1;
+    signal(SIGALRM, handler);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    for (;;) {
+        unsigned i = (unsigned)rand_r(&seed) % 50;
+        free(block[i]);
+        block[i] = malloc(40000 + (size_t)rand_r(&seed) % 1000000);
+    }
 }
 
 static int wait_for_signal(const char *file)
@@ -67,6 +98,8 @@ int main(int argc, char **argv)
     const char *action = argc > 1 ? argv[1] : "", *value = argc > 2 ? argv[2] : "0";
     if (strcmp(action, "allocate") == 0)
         return allocate(atol(value));
+    if (strcmp(action, "interrupted") == 0)
+        interrupted(argc > 2 ? tell : end);
     if (strcmp(action, "exit") == 0)
         return atoi(value);
     if (strcmp(action, "signal") == 0)

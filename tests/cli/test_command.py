@@ -138,6 +138,24 @@ class Stats(Case):
         self.assertIn("allocations", self.line(self.dir / f"s.{result.stdout.strip()}"))
 
 
+    def test_a_signal_handler_ends_the_program(self):
+        """F83, F88: what it has interrupted is never waited for: exit comes to its end, malloc_stats is reported."""
+        note = (f"freehold: the statistics could not be written to {self.dir}/s: a signal handler has called exit in the "
+                "midst of an allocation, a free or the like\n")
+        texts = []
+        for _ in range(30):
+            result = freehold("run", f"--stats={self.dir}/s", "--", PROBE, "interrupted")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            texts.append(result.stderr)
+        self.assertLessEqual({note}, set(texts))
+        self.assertLessEqual(set(texts), {"", note})
+        self.assertEqual(len((self.dir / "s").read_text().splitlines()), texts.count(""))
+        for _ in range(30):
+            result = freehold("run", "--", PROBE, "interrupted", "by malloc_stats")
+            unsafe = "freehold: unsafe call: from a signal handler that has interrupted the allocator\n"
+            self.assertTrue((result.returncode, result.stderr) == (-6, unsafe) or
+                            result.returncode == 0 and "bytes retained" in result.stderr, result)
+
     def test_names_that_the_library_does_not_take(self):
         """F87: they are told before the program starts."""
         folder = self.dir / "a,b"
