@@ -134,14 +134,17 @@ static void run_once(struct comparison *comparison, enum side side)
     fclose(error);
 }
 
-static void copy_to(FILE *from, FILE *to)
+/* False: not all of it could be written, and somebody may want to know. */
+static bool copy_to(FILE *from, FILE *to)
 {
     char buffer[1 << 14];
     size_t bytes;
     rewind(from);
-    while ((bytes = fread(buffer, 1, sizeof(buffer), from)) > 0)
-        fwrite(buffer, 1, bytes, to);
-    fflush(to);
+    errno = 0;
+    while ((bytes = fread(buffer, 1, sizeof(buffer), from)) > 0 &&
+           fwrite(buffer, 1, bytes, to) == bytes)
+        ;
+    return (bytes == 0 && fflush(to) == 0) || errno == EPIPE;
 }
 
 static bool same_bytes(FILE *one, FILE *two)
@@ -313,10 +316,14 @@ int compare(const struct run *run)
     }
     struct results *freehold = &comparison.side[FREEHOLD];
     outlive_readers();
-    copy_to(freehold->output, stdout);
+    bool passed_on = copy_to(freehold->output, stdout);
+    if (!passed_on)
+        complain("standard output: %s", strerror(errno));
     copy_to(freehold->error, stderr);
     read_stats(&comparison);
     if (freehold->rounds && comparison.side[SYSTEM].rounds)
         print_table(&comparison);
-    return freehold->rounds ? freehold->status : STATUS_SIGNAL + asked_to_end();
+    if (!freehold->rounds)
+        return STATUS_SIGNAL + asked_to_end();
+    return passed_on ? freehold->status : STATUS_OURS;
 }

@@ -335,7 +335,8 @@ struct request {
 
 static _Noreturn void print_and_exit(const char *text)
 {
-    fputs(text, stdout);
+    if (fputs(text, stdout) < 0 || fflush(stdout) != 0)
+        fail("standard output: %s", strerror(errno));
     exit(0);
 }
 
@@ -414,11 +415,17 @@ static _Noreturn void refuse(int option, const char *text)
 {
     if (option == ':')
         fail("run: option '%s' needs a value", text);
-    if (optopt > 0 && optopt < HELP)
+    if (optopt > ' ' && optopt < 127)
         fail("run: unknown option '-%c'; see freehold run --help", optopt);
     if (optopt >= HELP)
         fail("run: option '%s' takes no value", text);
     fail("run: unknown option '%s'; see freehold run --help", text);
+}
+
+/* The argument that getopt stopped in: it is past that one, unless there are more letters in it. */
+static int at_fault(char **argv)
+{
+    return optopt < 0 && !strchr(argv[optind - 1], optopt) ? optind : optind - 1;
 }
 
 static void read_options(struct request *r, int argc, char **argv)
@@ -428,7 +435,7 @@ static void read_options(struct request *r, int argc, char **argv)
     while ((option = getopt_long(argc, argv, "+:n:", known, NULL)) != -1)
         if (!take_common(r, option, optarg) && !take_for_compare(r, option, optarg) &&
             !take_for_check(r, option, optarg))
-            refuse(option, argv[optind - 1]);
+            refuse(option, argv[at_fault(argv)]);
     if (optind == argc)
         fail("run: no program given; see freehold run --help");
     r->run.argv = argv + optind;

@@ -185,6 +185,8 @@ class Errors(Case):
             (["run", "--"], "run: no program given; see freehold run --help"),
             (["run", "--stat-s", "ls"], "run: unknown option '--stat-s'; see freehold run --help"),
             (["run", "-x", "ls"], "run: unknown option '-x'; see freehold run --help"),
+            (["run", "-n3", "-\u00e9", "ls"], "run: unknown option '-\u00e9'; see freehold run --help"),
+            (["run", "-n3", "-\udce9", "ls"], "run: unknown option '-\udce9'; see freehold run --help"),
             (["run", "--compare=3", "ls"], "run: option '--compare=3' takes no value"),
             (["run", "--option"], "run: option '--option' needs a value"),
             (["run", "--option", "retain", "ls"], "--option: 'retain' is not of the form KEY=VALUE"),
@@ -213,7 +215,16 @@ class Errors(Case):
         ]
         for arguments, message in table:
             with self.subTest(arguments):
-                self.check(arguments, 125, f"freehold: {message}\n")
+                self.check(arguments, 125, f"freehold: {message}\n", errors="surrogateescape")
+
+    def test_output_that_cannot_be_written(self):
+        """F87: neither the command's own nor that of the program is lost without a word."""
+        for arguments in (["--help"], ["run", "--version"], ["run", "--compare", "-n", "1", "--", "echo", "out"]):
+            with open("/dev/full", "w") as full:
+                result = subprocess.run([FREEHOLD, *arguments], stdout=full, stderr=subprocess.PIPE, text=True,
+                                        stdin=subprocess.DEVNULL, env=environment(), timeout=60)
+            self.assertEqual(result.returncode, 125)
+            self.assertIn("\nfreehold: standard output: No space left on device\n", "\n" + result.stderr)
 
     def test_program_not_found(self):
         self.check(["run", "no-such-program"], 127, "freehold: no-such-program: program not found\n")
