@@ -89,6 +89,16 @@ static void forget_signals(const sigset_t *mask)
     sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
+/* The process is still there, and its number nobody else's, until it is waited for without WNOWAIT. */
+static void wait_for_end(pid_t pid)
+{
+    siginfo_t how;
+    while (waitid(P_PID, (id_t)pid, &how, WEXITED | WNOWAIT) != 0) {
+        if (errno != EINTR)
+            fail("wait: %s", strerror(errno));
+    }
+}
+
 struct child run_child(void (*become)(const void *), const void *argument, struct rusage *usage)
 {
     sigset_t mask;
@@ -103,12 +113,11 @@ struct child run_child(void (*become)(const void *), const void *argument, struc
     running = pid;
     sigprocmask(SIG_SETMASK, &mask, NULL);
 
-    int status;
-    while (wait4(pid, &status, 0, usage) < 0) {
-        if (errno != EINTR)
-            fail("wait: %s", strerror(errno));
-    }
+    wait_for_end(pid);
     running = 0;
+    int status;
+    if (wait4(pid, &status, 0, usage) < 0)
+        fail("wait: %s", strerror(errno));
     int by = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     return (struct child){pid, by ? STATUS_SIGNAL + by : WEXITSTATUS(status), by};
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The freehold command: what it passes through, what it says, what it compares.
 
-Usage: test_command.py FREEHOLD LIBRARY PROBE STATIC-PROBE [unittest arguments]
+Usage: test_command.py FREEHOLD LIBRARY PROBE STATIC-PROBE SHIM [unittest arguments]
 """
 
 import json
@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-FREEHOLD, LIBRARY, PROBE, STATIC_PROBE = (os.path.realpath(path) for path in sys.argv[1:5])
+FREEHOLD, LIBRARY, PROBE, STATIC_PROBE, SHIM = (os.path.realpath(path) for path in sys.argv[1:6])
 PROBE_BYTES = pathlib.Path(PROBE).read_bytes()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -452,6 +452,20 @@ class Compare(Case):
             self.assertTrue(int(result.stdout.split()[1], 16) >> signal.SIGCHLD - 1 & 1)
 
 
+class Rare(Case):
+    """What happens once in a long time: shim.c."""
+
+    def run_with(self, shim, how):
+        return freehold("run", how, "--", PROBE, "exit", "3", env=environment(LD_PRELOAD=SHIM, SHIM=shim, TMPDIR=str(self.dir)))
+
+    def test_a_signal_behind_the_program_s_end(self):
+        """It is for nobody: the program's number may be another process's by then."""
+        for how in ("--check", "--compare"):
+            result = self.run_with("wait", how)
+            self.assertEqual(result.returncode, 3)
+            self.assertNotIn("signal", result.stderr)
+
+
 class Documents(Case):
     def test_version(self):
         for arguments in (["--version"], ["run", "--version"]):
@@ -474,4 +488,4 @@ class Makefile(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[6:])
