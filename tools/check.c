@@ -171,7 +171,16 @@ static int is_report(const struct dirent *entry)
     return entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
 }
 
-static void read_all(struct findings *findings, const char *folder)
+static char *folder; /* NULL: it is gone */
+
+static void remove_folder(void)
+{
+    if (folder)
+        rmdir(folder);
+    folder = NULL;
+}
+
+static void read_all(struct findings *findings)
 {
     struct dirent **entries;
     int count = scandir(folder, &entries, is_report, versionsort);
@@ -184,15 +193,17 @@ static void read_all(struct findings *findings, const char *folder)
     }
     if (count >= 0)
         free(entries);
-    rmdir(folder);
+    remove_folder();
 }
 
-static char *make_folder(void)
+/* It goes as well if the command fails. */
+static void make_folder(void)
 {
-    char *folder = format_string("%s/freehold-check.XXXXXX", temporary_folder());
-    if (!mkdtemp(folder))
-        fail("%s: %s", folder, strerror(errno));
-    return folder;
+    char *name = format_string("%s/freehold-check.XXXXXX", temporary_folder());
+    if (!mkdtemp(name))
+        fail("%s: %s", name, strerror(errno));
+    folder = name;
+    atexit(remove_folder);
 }
 
 static void become_program(const void *argument)
@@ -217,7 +228,7 @@ static void say_what_is_unknown(const struct findings *findings, const struct ch
 int check(const struct run *run)
 {
     fill_standard_streams();
-    char *folder = make_folder();
+    make_folder();
     struct rusage usage;
     setenv("FREEHOLD_CHECK_REPORT", format_string("%s/%%p", folder), 1);
     setenv("FREEHOLD_CHECK_LEAKS", format_string("%d", run->most_places), 1);
@@ -228,7 +239,7 @@ int check(const struct run *run)
     struct child child = run_child(become_program, run, &usage);
     struct findings findings = {.program = child.pid};
     outlive_readers();
-    read_all(&findings, folder);
+    read_all(&findings);
     say_what_is_unknown(&findings, &child);
     bool found = findings.misuses != 0 || findings.lost_in != 0;
     if (!found && findings.seen)

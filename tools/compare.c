@@ -72,7 +72,16 @@ static FILE *temporary(void)
     return file;
 }
 
-/* A named one, for the library to open. */
+static char *named; /* NULL: it is gone */
+
+static void remove_named(void)
+{
+    if (named)
+        unlink(named);
+    named = NULL;
+}
+
+/* A named one, for the library to open. It goes as well if the command fails. */
 static char *temporary_name(void)
 {
     char *name = format_string("%s/freehold-stats.XXXXXX", temporary_folder());
@@ -80,7 +89,8 @@ static char *temporary_name(void)
     if (fd < 0)
         fail("%s: %s", name, strerror(errno));
     close(fd);
-    return name;
+    atexit(remove_named);
+    return named = name;
 }
 
 /* One run, for the child that will be the program. */
@@ -228,7 +238,7 @@ static void read_stats(struct comparison *comparison)
     free(line);
     if (file)
         fclose(file);
-    unlink(comparison->stats);
+    remove_named();
 }
 
 /* The rows that only Freehold can fill. */

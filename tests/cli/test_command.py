@@ -465,6 +465,13 @@ class Rare(Case):
             self.assertEqual(result.returncode, 3)
             self.assertNotIn("signal", result.stderr)
 
+    def test_no_process_to_be_had(self):
+        for how in ("--check", "--compare"):
+            result = self.run_with("fork", how)
+            self.assertEqual((result.returncode, result.stderr),
+                             (125, "freehold: fork: Resource temporarily unavailable\n"))
+            self.assertEqual(list(self.dir.iterdir()), [], how)
+
 
 class Documents(Case):
     def test_version(self):
