@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@
 #include <unistd.h>
 
 #include "symbolizer.h"
+
+enum { STACK_BYTES = 8 << 20 };
 
 /* What was found so far. */
 struct findings {
@@ -196,6 +199,27 @@ static void read_all(struct findings *findings)
     remove_folder();
 }
 
+static void *read_in_thread(void *findings)
+{
+    read_all(findings);
+    return NULL;
+}
+
+/* Names of a stack need a stack: who limits the program's (ulimit -s) has limited the command's, but not that of a
+ * thread. */
+static void read_on_own_stack(struct findings *findings)
+{
+    pthread_t thread;
+    pthread_attr_t with_stack;
+    pthread_attr_init(&with_stack);
+    pthread_attr_setstacksize(&with_stack, STACK_BYTES);
+    if (pthread_create(&thread, &with_stack, read_in_thread, findings) == 0)
+        pthread_join(thread, NULL);
+    else
+        read_all(findings);
+    pthread_attr_destroy(&with_stack);
+}
+
 /* It goes as well if the command fails. */
 static void make_folder(void)
 {
@@ -239,7 +263,7 @@ int check(const struct run *run)
     struct child child = run_child(become_program, run, &usage);
     struct findings findings = {.program = child.pid};
     outlive_readers();
-    read_all(&findings);
+    read_on_own_stack(&findings);
     say_what_is_unknown(&findings, &child);
     bool found = findings.misuses != 0 || findings.lost_in != 0;
     if (!found && findings.seen)

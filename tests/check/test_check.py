@@ -312,6 +312,14 @@ class Ends(Case):
             run("--check", "--", MISUSE, "lose", TMPDIR=folder)
             self.assertEqual(os.listdir(folder), [])
 
+    def test_with_a_short_stack(self):
+        """The limit is meant for the program: names are made nevertheless."""
+        for kib in (100, 64):
+            result = subprocess.run(["sh", "-c", f'ulimit -s {kib}; exec "$@"', "sh", FREEHOLD, "run", "--check", "--",
+                                     MISUSE, "lose-list"], capture_output=True, text=True, timeout=60)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("    lose_list (misuse.c:%d)\n" % MARKS["LIST"], result.stderr)
+
     def test_programs_with_names_that_are_no_line(self):
         lost = "freehold: lost: 256 bytes in 4 blocks, allocated at\n    make (misuse.c:"
         become = "import os, sys; os.execv(sys.argv[1], [sys.argv[2], 'lose-list'])"
