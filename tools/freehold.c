@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 enum {
@@ -100,9 +101,10 @@ static const char *own_directory(void)
 {
     static char path[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (length < 0)
+    if (length >= 0)
+        path[length] = 0;
+    else if (!realpath((const char *)getauxval(AT_EXECFN), path)) /* there is no /proc */
         return "";
-    path[length] = 0;
     char *slash = strrchr(path, '/');
     if (slash)
         *slash = 0;

@@ -3,6 +3,7 @@
  * Preloaded into the command itself: what happens once in a long time happens each time. SHIM says what:
  *   fork   there is no process to be had
  *   wait   SIGUSR1 comes as soon as the program has been waited for; what is sent to any process is printed, not sent
+ *   proc   there is no /proc
  */
 #define _GNU_SOURCE 1
 #include <dlfcn.h>
@@ -46,6 +47,17 @@ pid_t wait4(pid_t process, int *status, int options, struct rusage *usage)
     if (asked_for("wait"))
         raise(SIGUSR1);
     return ended;
+}
+
+ssize_t readlink(const char *restrict path, char *restrict to, size_t room)
+{
+    ssize_t (*real)(const char *, char *, size_t);
+    if (asked_for("proc") && strncmp(path, "/proc/", 6) == 0) {
+        errno = ENOENT;
+        return -1;
+    }
+    *(void **)&real = next("readlink");
+    return real(path, to, room);
 }
 
 int kill(pid_t process, int number)

@@ -465,6 +465,14 @@ class Rare(Case):
             self.assertEqual(result.returncode, 3)
             self.assertNotIn("signal", result.stderr)
 
+    def test_no_proc(self):
+        """F85: the library is found beside the command without it."""
+        os.symlink(FREEHOLD, self.dir / "link")
+        env = environment(LD_PRELOAD=SHIM, SHIM="proc", PATH=f"{self.dir}:{os.environ['PATH']}")
+        for command, folder in ((FREEHOLD, "/"), ("link", "/"), ("./link", self.dir)):
+            result = freehold("run", PROBE, "environment", command=command, env=env, cwd=folder)
+            self.assertEqual((result.stdout, result.stderr), (f"{LIBRARY}:{SHIM}\n(unset)\n", ""))
+
     def test_no_process_to_be_had(self):
         for how in ("--check", "--compare"):
             result = self.run_with("fork", how)
