@@ -39,6 +39,14 @@ static void add_name(freehold__text *text)
         freehold__text_add(text, (const char[]){name[i], '\0'});
 }
 
+/* Those of this thread: where main has ended by pthread_exit and others go on, the process as such has none. (Before
+ * Linux 3.17 there was no such name.) */
+static bool write_mappings(void)
+{
+    return freehold__port_append_copy(path, "/proc/thread-self/maps") ||
+           freehold__port_append_copy(path, "/proc/self/maps");
+}
+
 static bool write_head(void)
 {
     freehold__text head = {.length = 0};
@@ -47,8 +55,7 @@ static bool write_head(void)
     freehold__text_add(&head, " ");
     add_name(&head);
     freehold__text_add(&head, "\n");
-    return freehold__port_append(path, head.bytes, head.length) &&
-           freehold__port_append_copy(path, "/proc/self/maps") &&
+    return freehold__port_append(path, head.bytes, head.length) && write_mappings() &&
            freehold__port_append(path, "--\n", 3);
 }
 

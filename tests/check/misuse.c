@@ -292,6 +292,22 @@ static void keep_in_thread(void)
         usleep(1000);
 }
 
+static void *lose_later(void *main_thread)
+{
+    pthread_join(*(pthread_t *)main_thread, NULL);
+    lose_list();
+    return NULL;
+}
+
+/* The process goes on without its first thread, and ends with its last one. */
+static void end_main(void)
+{
+    static pthread_t self, thread;
+    self = pthread_self();
+    pthread_create(&thread, NULL, lose_later, &self);
+    pthread_exit(NULL);
+}
+
 static void in_child(void)
 {
     if (fork() == 0) {
@@ -355,6 +371,7 @@ int main(int argc, char **argv)
     CASE("keep-read-only", keep_read_only())
     CASE("little-room", lose_list(); leave_room(1 << 20))
     CASE("thread", keep_in_thread())
+    CASE("end-main", end_main())
     CASE("child", in_child())
     CASE("root", new_root(argv[2]); lose_list())
     CASE("root-double", new_root(argv[2]); drop(block); drop(block))

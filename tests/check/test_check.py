@@ -262,6 +262,11 @@ class Leaks(Case):
         text = run("--check", "--", DELETES, "lose").stderr
         self.assertRegex(text, r"^freehold: lost: 16 bytes in 2 blocks, allocated at\n    long\* place::make<long>\(\) ")
 
+    def test_without_the_first_thread(self):
+        """The process as such has no mappings then, to make names of."""
+        self.assertRegex(run("--check", "--", MISUSE, "end-main").stderr,
+                         r": 256 bytes in 4 blocks, allocated at\n    make \(.*\n    list \(.*\n    lose_list \(misuse.c:")
+
     def test_with_little_room_left(self):
         self.assertIn("freehold: lost: 256 bytes in 4 blocks, allocated at\n",
                       run("--check", "--", MISUSE, "little-room").stderr)
