@@ -59,7 +59,7 @@ FREEHOLD__EXPORT int FREEHOLD__ENTRY(reallocarr)(void *where, size_t count, size
     memcpy(&pointer, where, sizeof pointer);
     if (!freehold__multiply_checked(count, size, &bytes)) {
         error = EOVERFLOW;
-    } else {
+    } else if (pointer != NULL || bytes != 0) { /* of no bytes there is no block */
         resized = BLOCK(resize)(pointer, bytes, "reallocarr");
         if (resized != NULL || bytes == 0)
             memcpy(where, &resized, sizeof resized);

@@ -161,6 +161,8 @@ static void null_pointers(void)
     KEEP_ERRNO(__libc_free(NULL));
     KEEP_ERRNO(CHECK(malloc_usable_size(NULL) == 0));
     void *block = NULL;
+    KEEP_ERRNO(CHECK(reallocarr(&block, 0, 10) == 0 && block == NULL));
+    KEEP_ERRNO(CHECK(reallocarr(&block, 10, 0) == 0 && block == NULL));
     CHECK(reallocarr(&block, 10, 10) == 0 && block != NULL);
     free(realloc(NULL, 100));
     free(block);
