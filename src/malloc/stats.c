@@ -54,6 +54,33 @@ __attribute__((constructor)) static void note_program_name(void)
         program_name[i] = name[i];
 }
 
+/* How many bytes the character has that the text begins with; 0: it is no UTF-8 (RFC 3629, section 4). */
+static unsigned character(const unsigned char *text)
+{
+    unsigned char first = text[0], second = first < 0xc2 ? 0 : text[1];
+    unsigned bytes = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (first > 0xf4 || (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+        (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
+        return 0;
+    for (unsigned i = 1; i < bytes; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    return bytes;
+}
+
+/* What is between the quotes of a string of JSON: what cannot be there as it is, is "_". */
+static void add_string(freehold__text *text, const char *string)
+{
+    while (*string != '\0') {
+        unsigned bytes = character((const unsigned char *)string);
+        char one[5] = "_";
+        if (bytes != 0 && (unsigned char)*string >= ' ' && *string != '"' && *string != '\\')
+            memcpy(one, string, bytes);
+        freehold__text_add(text, one);
+        string += bytes != 0 ? bytes : 1;
+    }
+}
+
 /* Writes each class that has slabs: size, slots in use, slabs, bytes, between the words. */
 static void each_class(const char *const words[5],
     void (*write)(void *context, const freehold__text *text), void *context)
@@ -126,10 +153,7 @@ void freehold__stats_write(void)
     freehold__text_add(&head, "{\"freehold\":\"0.1.0\"");
     add_number(&head, "pid", freehold__port_process_id());
     freehold__text_add(&head, ",\"program\":\"");
-    for (const char *c = program_name; *c != '\0'; c++) {
-        char one[2] = {*c, '\0'};
-        freehold__text_add(&head, *c == '"' || *c == '\\' || (unsigned char)*c < 32 ? "_" : one);
-    }
+    add_string(&head, program_name);
     freehold__text_add(&head, "\"");
     add_number(&numbers, "allocations", stats.allocations);
     add_number(&numbers, "frees", stats.frees);

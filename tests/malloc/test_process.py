@@ -140,6 +140,13 @@ def test_statistics():
         os.symlink(PROBE, odd)
         _, err = run("stats=-", 10, name=odd)
         assert statistics(err)["program"] == "a_b_c_d_e", err
+        # What is no UTF-8, also by being cut, would be no JSON.
+        for name, told in ((b"\xe9", "_"), ("\u00e9\u4e2d\U0001f9ff".encode(), "\u00e9\u4e2d\U0001f9ff"),
+                           (b"\xc3", "_"), (b"\xed\xa0\x80\xc0\xafa", "_____a"), (("\u00e9" * 40).encode(), "\u00e9" * 31 + "_")):
+            odd = os.path.join(folder.encode(), name)
+            os.symlink(PROBE, odd)
+            _, err = run("stats=-", 10, name=odd)
+            assert statistics(err)["program"] == told, err
         _, err = run("stats=-", 10, name=PROBE)
         assert statistics(err)
     for name in ("/nowhere/at/all", "/dev/full"):
