@@ -311,12 +311,32 @@ static size_t floor_of(const state *s, size_t k)
     return k == s->last.current ? s->last.used : s->chunks[k].used;
 }
 
-/* Chunks at the end that have become empty are kept for whoever needs one. */
-static void drop_empty_chunks(state *s)
+/* The chunk that is the current one again when the last one in use, which is it now, is dropped. */
+static size_t current_before(const state *s)
 {
-    while (
-        s->live > s->last.chunks && s->live - 1 != s->current && s->chunks[s->live - 1].used == 0)
+    if (s->live == s->last.chunks + 1)
+        return s->last.current;
+    return s->live - 2;
+}
+
+/*
+ * Chunks at the end that have become empty are kept for whoever needs one. The current one stays, for
+ * the next block, until the one before it is empty as well, or is `given`, which has just got memory
+ * back: from there on that is used again.
+ */
+static void drop_empty_chunks(state *s, size_t given)
+{
+    while (s->live > s->last.chunks && s->chunks[s->live - 1].used == 0) {
+        if (s->live - 1 == s->current) {
+            if (s->live == 1)
+                return;
+            size_t before = current_before(s);
+            if (before != given && s->chunks[before].used != 0)
+                return;
+            s->current = before;
+        }
         drop_chunk(s);
+    }
 }
 
 /* Returns the bytes that can be used again at once: 0, unless it was the last one of its chunk. */
@@ -329,7 +349,7 @@ static size_t release(state *s, found f)
     size_t released = used - chunk->used;
     s->live_bytes -= f.size;
     s->frees++;
-    drop_empty_chunks(s);
+    drop_empty_chunks(s, released != 0 ? f.k : SIZE_MAX);
     return released;
 }
 
@@ -479,11 +499,10 @@ static bool arena_walk(freehold_allocator *self, freehold_visitor visit, void *c
 /* The current chunk as well, which freeing leaves: another one before it is the current one then. */
 static void drop_all_empty_chunks(state *s)
 {
-    size_t least = s->last.chunks;
-    while (s->live > least && s->chunks[s->live - 1].used == 0) {
+    while (s->live > s->last.chunks && s->chunks[s->live - 1].used == 0) {
+        if (s->live - 1 == s->current)
+            s->current = s->live > 1 ? current_before(s) : 0;
         drop_chunk(s);
-        if (s->current == s->live)
-            s->current = s->live == least ? s->last.current : s->live - 1;
     }
 }
 

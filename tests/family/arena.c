@@ -248,6 +248,55 @@ static void freeing_goes_back_from_the_end(void **unused)
     assert_ptr_equal(freehold_alloc(&arena, 10), small + 16); /* the current chunk stayed */
 }
 
+/* F24: what is freed in the reverse order gives everything back, also beyond the current chunk. */
+static void the_reverse_order_gives_everything_back(void **unused)
+{
+    (void)unused;
+    void *block[200];
+    memory.largest = 4 * KIB;
+    for (size_t round = 0; round < 5; round++) {
+        for (size_t i = 0; i < COUNT(block); i++)
+            assert_non_null(block[i] = freehold_alloc(&arena, 1000));
+        for (size_t i = COUNT(block); i-- > 0;)
+            freehold_free(&arena, block[i]);
+        freehold_statistics s = freehold_stats(&arena);
+        assert_int_equal(s.mapped_bytes, 50 * 4 * KIB); /* those of the first round */
+        assert_int_equal(s.used_bytes, 4 * KIB);
+        assert_null(freehold_check(&arena));
+    }
+    /* Nested calls, each of which keeps a little and has given back a chunk or more. */
+    for (size_t depth = 0; depth < 100; depth++) {
+        assert_non_null(freehold_alloc(&arena, 16));
+        for (size_t i = 0; i < 6; i++)
+            block[i] = freehold_alloc(&arena, 1000);
+        for (size_t i = 6; i-- > 0;)
+            freehold_free(&arena, block[i]);
+    }
+    assert_int_equal(freehold_stats(&arena).used_bytes, 4 * KIB);
+}
+
+/* F24: and behind a mark, whose chunk is the current one again. */
+static void the_reverse_order_behind_a_mark(void **unused)
+{
+    (void)unused;
+    void *block[12], *first = freehold_alloc(&arena, 1000);
+    memory.largest = 4 * KIB;
+    freehold_arena_point mark = freehold_arena_mark(&arena);
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t i = 0; i < COUNT(block); i++)
+            block[i] = freehold_alloc(&arena, 1000);
+        for (size_t i = COUNT(block); i-- > 0;)
+            freehold_free(&arena, block[i]);
+        assert_int_equal(freehold_stats(&arena).mapped_bytes, 4 * 4 * KIB);
+        assert_int_equal(freehold_stats(&arena).used_bytes, 4 * KIB);
+        assert_null(freehold_check(&arena));
+    }
+    assert_ptr_equal(freehold_alloc(&arena, 1000), block[0]);
+    freehold_arena_rewind(&arena, mark);
+    assert_int_equal(live(), 1);
+    freehold_free(&arena, first);
+}
+
 /* Chunks double, so that there are few of them; what is larger does not end the current one. */
 static void chunks_grow(void **unused)
 {
@@ -876,6 +925,8 @@ int main(void)
         TEST(zeroed_reads_zero),
         TEST(the_last_block_is_resized_in_place),
         TEST(freeing_goes_back_from_the_end),
+        TEST(the_reverse_order_gives_everything_back),
+        TEST(the_reverse_order_behind_a_mark),
         TEST(chunks_grow),
         TEST(chunks_are_what_the_backing_has),
         TEST(a_rewind_ends_what_came_after),
