@@ -15,6 +15,9 @@
  * Records are out of line, in memory of an allocator of their own, and bounded. A block for which
  * there is no room is handed out like any other, and is counted as not recorded.
  *
+ * A block that the parent ends by itself, as an arena does when it is rewound, stays live here until
+ * another one begins where it did.
+ *
  * State        By value, and its records. Blocks, pages and what is known of them are the parent's;
  *              the counts of requests and of live bytes are the trace's own. A walk is of all the parent's
  *              blocks.

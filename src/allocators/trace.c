@@ -134,6 +134,14 @@ static record take(state *s, const void *block)
     return copy;
 }
 
+/* A block that began there and has not ended here: its parent ended it, with all that an arena had, for example. */
+static void end_unseen(state *s, const void *block)
+{
+    record r = take(s, block);
+    count_live(s, 0, r.bytes);
+    s->counts.frees += r.block != 0;
+}
+
 static void put_new(state *s, void *block, const freehold_trace_site *is, size_t bytes)
 {
     site *at = enter_site(s, is);
@@ -168,6 +176,7 @@ static void *granted(state *s, void *block, size_t bytes, const freehold_trace_s
 {
     size_t usable = size_of(s, block, bytes);
     freehold__lock_take(&s->lock);
+    end_unseen(s, block);
     s->counts.requested_bytes += bytes;
     s->counts.allocations++;
     count_live(s, usable, 0);
@@ -240,6 +249,7 @@ static void resized(state *s, record r, void *block, size_t bytes, size_t before
 {
     size_t usable = size_of(s, block, bytes);
     freehold__lock_take(&s->lock);
+    end_unseen(s, block);
     s->counts.requested_bytes += bytes;
     s->counts.reallocations++;
     s->counts.allocations += moved;
@@ -253,6 +263,7 @@ static void resized(state *s, record r, void *block, size_t bytes, size_t before
 static void unchanged(state *s, record r, void *block)
 {
     freehold__lock_take(&s->lock);
+    end_unseen(s, block);
     put_back(s, r, block, r.bytes);
     freehold__lock_drop(&s->lock);
 }

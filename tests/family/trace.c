@@ -440,6 +440,42 @@ static void from_several_threads(void **unused)
     freehold_heap_deinit(&heap);
 }
 
+/* F27: an arena ends blocks of which the trace is not told: each until its place is another block's. */
+static void the_parent_may_end_blocks_itself(void **unused)
+{
+    (void)unused;
+    freehold_arena arena;
+    parent_init(&below);
+    freehold_arena_init(&arena, &below.base);
+    freehold_trace_init(&trace, &arena.base, NULL, NULL);
+    for (size_t round = 0; round < 200; round++) {
+        for (size_t i = 0; i < 10; i++)
+            assert_non_null(typed_place(64));
+        char *first = freehold_alloc(&arena, 64); /* another's */
+        freehold_statistics s = freehold_stats(&trace);
+        assert_int_equal(s.allocations - s.frees, 10);
+        assert_int_equal(s.live_bytes, 640);
+        assert_int_equal(s.peak_live_bytes, 640);
+        assert_site(site_of(typed_place, NULL), 10, 640, 10 * (round + 1), 640 * (round + 1));
+        assert_null(freehold_check(&trace));
+        assert_non_null(first);
+        freehold_arena_reset(&arena);
+    }
+    /* A block that moves to such a place. */
+    char *low = typed_place(64), *high = typed_place(64);
+    assert_non_null(low);
+    freehold_arena_reset(&arena);
+    low = freehold_trace_alloc_at(&trace, 32, "moves");
+    assert_non_null(freehold_alloc(&arena, 32)); /* so that it cannot grow */
+    assert_ptr_equal(freehold_realloc(&trace, low, 64), high);
+    assert_site(site_of(NULL, "moves"), 1, 64, 1, 64);
+    assert_int_equal(freehold_free(&trace, high), 64);
+    assert_null(freehold_check(&trace));
+    freehold_trace_deinit(&trace);
+    freehold_arena_deinit(&arena);
+    parent_end(&below);
+}
+
 static void misuse_is_reported(void **unused)
 {
     (void)unused;
@@ -498,6 +534,7 @@ int main(void)
         cmocka_unit_test(every_call_may_fail),
         cmocka_unit_test(typed_and_dynamic_calls_agree),
         cmocka_unit_test(from_several_threads),
+        cmocka_unit_test(the_parent_may_end_blocks_itself),
         cmocka_unit_test(misuse_is_reported),
     };
     freehold_set_frame_namer(plain_frame);
