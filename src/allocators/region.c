@@ -246,16 +246,21 @@ static bool commit(const state *s, size_t bytes)
     return call_user_commit(s->hooks, (char *)s->region + now, bytes - now);
 }
 
-/* It is full: it grows so far that the request can be granted, if it may. */
+/* It is full: it grows so far that the request can be granted, if it may. What is free at its end is a
+ * part of the new block. */
 static freehold__cold bool make_room(state *s, size_t bytes, size_t alignment, result *out)
 {
-    const engine *r = s->region;
+    engine *r = s->region;
     size_t now = (size_t)r->end << r->shift, most = (size_t)r->max_bytes >> r->shift << r->shift;
     size_t granule = (size_t)1 << r->shift, needed, to;
-    if (s->grow_bytes == 0 || now >= most || __builtin_add_overflow(bytes, alignment, &needed) ||
-        needed > most - now)
+    if (s->grow_bytes == 0 || now >= most || __builtin_add_overflow(bytes, alignment, &needed))
         return false;
-    needed += (needed >> r->sub) + granule;
+    size_t there = freehold__region_free_end(r);
+    if (needed > most - now + there)
+        return false;
+    if (__builtin_add_overflow(needed, (needed >> r->sub) + granule, &needed))
+        needed = SIZE_MAX;
+    needed -= there < needed ? there : needed;
     if (needed < s->grow_bytes)
         needed = s->grow_bytes;
     to = needed < most - now ? freehold__round_down(now + needed, granule) : most;

@@ -879,6 +879,14 @@ result freehold__region_grow(region *r, size_t bytes, bool zeroed)
     return (result){FREEHOLD__REGION_DONE, old, (to - old) << r->shift, 0};
 }
 
+size_t freehold__region_free_end(region *r)
+{
+    neighbour before;
+    start_steps(r);
+    return look_before(r, (size_t)r->end, &before) == 0 ? (before.end - before.start) << r->shift
+                                                        : 0;
+}
+
 result freehold__region_mark_zero(region *r, size_t place)
 {
     links l;

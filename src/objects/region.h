@@ -198,6 +198,9 @@ freehold__region_result freehold__region_resize(
 /* Makes the block larger, up to max_bytes; zeroed: what it gains reads zero. FULL: it may not be. */
 freehold__region_result freehold__region_grow(freehold__region *region, size_t bytes, bool zeroed);
 
+/* Bytes of the free block that what it gains would merge with; 0: there is none, or it is damaged. */
+size_t freehold__region_free_end(freehold__region *region);
+
 /* The free block there reads zero now, but for its links. */
 freehold__region_result freehold__region_mark_zero(freehold__region *region, size_t place);
 

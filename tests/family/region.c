@@ -470,6 +470,25 @@ static void it_grows_within_a_reserved_range(void **unused)
     munmap(r.start, room);
 }
 
+/* F45: what is free at its end is a part of the block for which it grows, also in the last of the range. */
+static void it_grows_by_what_is_needed(void **unused)
+{
+    (void)unused;
+    freehold_region_options options = {
+        .max_bytes = ROOM, .grow_bytes = 16, .zeroed = false, .overwrite = true};
+    size_t front = freehold_region_front(ROOM, &options), bytes = (ROOM - front) / 4 * 3;
+    assert_null(freehold_region_init_with(&region, memory, ROOM / 2, &options));
+    assert_null(freehold_alloc(&region, ROOM - front + 1));
+    assert_int_equal(freehold_region_get_usage(&region).total, ROOM / 2);
+    assert_non_null(freehold_alloc(&region, bytes));
+    assert_in_range(freehold_region_get_usage(&region).total, front + bytes, ROOM / 16 * 15);
+    freehold_region_deinit(&region);
+    assert_null(freehold_region_init_with(&region, memory, ROOM / 2, &options));
+    assert_non_null(freehold_alloc(&region, ROOM - front - 64)); /* the rest, and what is there */
+    assert_int_equal(freehold_region_get_usage(&region).total, ROOM);
+    assert_null(freehold_check(&region));
+}
+
 static void it_grows_when_it_is_told(void **unused)
 {
     (void)unused;
@@ -847,6 +866,7 @@ int main(void)
         TEST(trim_lowers_the_resident_size),
         TEST(trim_may_fail),
         TEST(it_grows_within_a_reserved_range),
+        TEST(it_grows_by_what_is_needed),
         TEST(it_grows_when_it_is_told),
         TEST(it_is_found_at_another_address),
         TEST(what_is_no_region_is_not_attached),
