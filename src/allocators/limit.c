@@ -251,15 +251,15 @@ static void count_move(state *s)
     add(&s->frees, 1);
 }
 
-/* A block was remapped, and what it has now is charged, beside what it had. */
+/* A block was remapped, and what it has now is charged, beside what it had: not when the user is called, any more. */
 static void *remapped(
     freehold_allocator *self, void *block, size_t bytes, size_t old, size_t usable)
 {
     state *s = state_of(self);
     add(&s->requested, bytes);
     add(&s->reallocations, 1);
-    settle(self, usable, old, block);
     discharge(s, old);
+    settle(self, usable, old, block);
     return block;
 }
 

@@ -234,6 +234,35 @@ static void a_soft_limit_calls_once_for_a_crossing(void **unused)
     end(&limit);
 }
 
+static void take_all_the_rest(void *context, freehold_limit *limit, size_t live_bytes)
+{
+    void **rest = context;
+    assert_int_equal(live_bytes, 600);
+    assert_non_null(*rest = freehold_alloc(limit, 400));
+    assert_null(freehold_alloc(limit, 1));
+}
+
+/* F28: at the end of the call that has moved a block, its old place is charged no more. */
+static void a_soft_limit_calls_when_a_block_has_moved(void **unused)
+{
+    (void)unused;
+    freehold_limit limit;
+    for (size_t first = 100; first <= 400; first += 300) { /* moved by the parent, or by a copy */
+        void *rest = NULL;
+        start(&limit, 1000);
+        void *held = first == 100 ? freehold_alloc(&limit, 400) : NULL;
+        below.moves = true;
+        freehold_limit_set_soft(&limit, 599, take_all_the_rest, &rest);
+        void *block = freehold_alloc(&limit, first);
+        assert_non_null(block = freehold_realloc(&limit, block, held != NULL ? 200 : 600));
+        assert_non_null(rest);
+        freehold_free(&limit, rest);
+        freehold_free(&limit, block);
+        freehold_free(&limit, held);
+        end(&limit);
+    }
+}
+
 /* ---- nested ---------------------------------------------------------------------------------- */
 
 static void nested_limits_charge_every_level(void **unused)
@@ -550,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_move_needs_room_for_both),
         cmocka_unit_test(limits_can_be_changed),
         cmocka_unit_test(a_soft_limit_calls_once_for_a_crossing),
+        cmocka_unit_test(a_soft_limit_calls_when_a_block_has_moved),
         cmocka_unit_test(nested_limits_charge_every_level),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(every_call_of_the_parent_may_fail),
