@@ -340,9 +340,9 @@ static void *heap_base(freehold_allocator *self, const void *pointer)
 static freehold_statistics heap_stats(freehold_allocator *self)
 {
     state *s = state_of(self);
-    freehold_statistics result = freehold__single_stats(&s->single);
     freehold__lock_take(&s->single.lock);
-    result.live_bytes -= s->shifted.bytes;
+    freehold_statistics result = freehold__single_stats_held(&s->single);
+    result.live_bytes -= s->shifted.bytes; /* of memory that was live all the while */
     freehold__lock_drop(&s->single.lock);
     return result;
 }

@@ -167,11 +167,11 @@ static inline void *freehold__single_block_around(freehold__single *s, const voi
     return (void *)slot;
 }
 
-static inline freehold_statistics freehold__single_stats(freehold__single *s)
+/* Under the lock. */
+static inline freehold_statistics freehold__single_stats_held(freehold__single *s)
 {
-    freehold__lock_take(&s->lock);
     freehold__heap_stats counted = freehold__heap_count(&s->heap);
-    freehold_statistics result = {
+    return (freehold_statistics){
         .requested_bytes = s->requested,
         .allocations = counted.allocations - s->frees_before,
         .frees = counted.frees - s->frees_before,
@@ -184,6 +184,12 @@ static inline freehold_statistics freehold__single_stats(freehold__single *s)
         .retained_bytes = counted.retained_bytes,
         .purged_bytes = counted.purged_bytes - s->purged_before,
     };
+}
+
+static inline freehold_statistics freehold__single_stats(freehold__single *s)
+{
+    freehold__lock_take(&s->lock);
+    freehold_statistics result = freehold__single_stats_held(s);
     freehold__lock_drop(&s->lock);
     return result;
 }

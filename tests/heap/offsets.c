@@ -4,8 +4,10 @@
  * the first byte of its slot or mapping, and all else is as exact as with other blocks: misuse with
  * its exact text, sizes, resizing, looking, refusals. (T1, T2, T14, T16, T20)
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -364,6 +366,33 @@ static void damage_is_found(void **unused)
     freehold_heap_init(&heap);
 }
 
+static _Atomic bool ended;
+
+static void *take_and_free(void *unused)
+{
+    while (!ended)
+        freehold_free(&heap, freehold_alloc_aligned(&heap, 16, 4096, 16));
+    return unused;
+}
+
+/* F11, F31: what is told of a moment is of one moment, so that no sum is below 0. */
+static void counts_are_of_one_moment(void **unused)
+{
+    (void)unused;
+    pthread_t thread;
+    ended = false;
+    assert_int_equal(pthread_create(&thread, NULL, take_and_free, NULL), 0);
+    size_t most = 0;
+    for (size_t i = 0; i < 1000000; i++) {
+        size_t live = freehold_stats(&heap).live_bytes;
+        most = live > most ? live : most;
+    }
+    ended = true;
+    pthread_join(thread, NULL);
+    assert_in_range(most, 0, 8192);
+    assert_int_equal(freehold_stats(&heap).live_bytes, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -379,6 +408,7 @@ int main(void)
         TEST(impossible_ones_are_refused),
         TEST(many_come_and_go),
         TEST(every_call_of_the_port_may_fail),
+        TEST(counts_are_of_one_moment),
         TEST(damage_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
