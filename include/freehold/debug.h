@@ -52,7 +52,7 @@
  *              more than a microsecond where the compiler's unwinder has to walk (port/unwind.c).
  *              Memory: the canaries, for each live block 48 bytes, and for each different stack 8 and
  *              8 for each frame, in tables that are between three eighths and three quarters full, and
- *              64 bytes for each freed block that is remembered. With pages several system
+ *              56 bytes for each freed block that is remembered. With pages several system
  *              calls, about 20 us a block. freehold_base and freehold_owns are linear in the live
  *              blocks for pointers that are not the start of one. (Measured by bench/debug.py.)
  * Source       The debugging allocator of MisraStdC. Pages that are never used again are Electric

@@ -103,6 +103,13 @@ static freed_block *oldest_held(state *d)
     return d->held != 0 ? freed_before(d, d->held - 1) : NULL;
 }
 
+/* What is mapped for blocks on pages becomes less: it goes back to the system when the lock is dropped. */
+static void count_unmapped(state *d, size_t bytes)
+{
+    d->mapped_bytes -= bytes;
+    d->counts.purged_bytes += bytes;
+}
+
 /*
  * The oldest leaves the quarantine; the caller gives its place back, when the lock is dropped. `raw` is
  * NULL if there is none. If it was written to, that is reported, without the lock, and it stays.
@@ -121,7 +128,7 @@ static live_block leave_quarantine(state *d, const char *function)
     oldest->held = false;
     d->held--;
     d->quarantine -= oldest->block.raw_bytes;
-    d->mapped_bytes -= oldest->block.on_pages ? oldest->block.raw_bytes : 0;
+    count_unmapped(d, oldest->block.on_pages ? oldest->block.raw_bytes : 0);
     return oldest->block;
 }
 
@@ -170,7 +177,7 @@ static bool record_freed(state *d, const live_block *block, const freehold__stac
     bool held = entry != NULL && entry->held;
     freehold__debug_leave_pages(d, block);
     d->used_bytes -= of_pages;
-    d->mapped_bytes -= held ? 0 : of_pages;
+    count_unmapped(d, held ? 0 : of_pages);
     d->quarantine += held ? bytes : 0;
     return held;
 }
@@ -484,6 +491,7 @@ static freehold_statistics debug_stats(freehold_allocator *self)
     freehold_statistics all = freehold__wrap_stats(d->parent, own);
     all.used_bytes += own.used_bytes;
     all.mapped_bytes += own.mapped_bytes;
+    all.purged_bytes += own.purged_bytes;
     all.peak_bytes += own.peak_bytes; /* together they may have had less */
     return all;
 }
@@ -568,9 +576,6 @@ static size_t debug_trim(freehold_allocator *self)
     state *d = state_of(self);
     check_thread(d, "freehold_trim", self);
     size_t bytes = end_quarantine(d, "freehold_trim", 0);
-    freehold__lock_take(&d->lock);
-    d->counts.purged_bytes += bytes;
-    freehold__lock_drop(&d->lock);
     return d->parent != NULL ? bytes + freehold_trim(d->parent) : bytes;
 }
 

@@ -572,6 +572,8 @@ static void the_quarantine_is_bounded(void **unused)
     freehold_free(&debug, large);
     assert_int_equal(freehold_trim(&debug), 30 * page);
     assert_int_equal(freehold__fault_mapped(), mapped);
+    /* F11: all of it, whenever it went, also where there is a parent. */
+    assert_int_equal(freehold_stats(&debug).purged_bytes, (50 * 3 + 102 + 3) * page);
     FATAL(FREEHOLD_DOUBLE_FREE, freehold_free(&debug, large),
         "freehold_free(%p): double free: the block of 100 bytes, allocated at unknown, "
         "freed at unknown, freed again at unknown",
