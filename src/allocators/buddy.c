@@ -292,10 +292,11 @@ static freehold__cold void report_mismatch(
 
 static bool is_live(const state *s, freehold__frame_place place, uintptr_t address)
 {
-    return freehold__likely(place.range != NULL) &&
-           freehold__likely((address & (page_bytes(s) - 1)) == 0) &&
-           freehold__likely(
-               freehold__frame_get(freehold__frame_of(place)) == FREEHOLD__FRAME_TAKEN);
+    if (freehold__unlikely(place.range == NULL) ||
+        freehold__unlikely((address & (page_bytes(s) - 1)) != 0))
+        return false;
+    freehold__frame_state state = freehold__frame_get(freehold__frame_of(place));
+    return freehold__likely(state == FREEHOLD__FRAME_TAKEN) || state == FREEHOLD__FRAME_RESIZED;
 }
 
 /* The place of a live block; anything else is fatal. */
@@ -326,10 +327,11 @@ static bool put_cached(state *s, freehold__frame_place place)
     return was_taken;
 }
 
-/* The same; under the lock. */
+/* The same; under the lock, without which a page may be put into a cache. */
 static bool put(state *s, freehold__frame_place place)
 {
-    if (freehold__unlikely(freehold__frame_get(freehold__frame_of(place)) != FREEHOLD__FRAME_TAKEN))
+    if (freehold__unlikely(!freehold__frame_change(
+            freehold__frame_of(place), FREEHOLD__FRAME_TAKEN, FREEHOLD__FRAME_INSIDE)))
         return false;
     freehold__frames_give(&s->frames, place);
     s->frees++;
@@ -370,27 +372,41 @@ static size_t buddy_free_sized(freehold_allocator *self, void *block, size_t byt
     return release(s, place, block, "freehold_free_sized");
 }
 
-/* What was taken below a limit might grow beyond it. */
-static bool resize(state *s, freehold__frame_place place, size_t bytes)
+/* Under the lock. */
+static bool resize_taken(state *s, freehold__frame_place place, size_t pages, size_t bytes)
 {
-    const freehold__frame *frame = freehold__frame_of(place);
+    if (pages != freehold__frame_of(place)->pages &&
+        !freehold__frames_resize(&s->frames, place, pages))
+        return false;
+    count_taken(s, 0, bytes);
+    s->reallocations++;
+    return true;
+}
+
+/* What was taken below a limit might grow beyond it. Meanwhile the block may not be freed, into a cache for
+ * example; that another caller has just done so is reported. */
+static bool resize(
+    state *s, freehold__frame_place place, size_t bytes, void *block, const char *function)
+{
+    freehold__frame *frame = freehold__frame_of(place);
     size_t pages;
     if (!pages_of(s, bytes, &pages) || (frame->constrained && pages > frame->pages))
         return false;
     freehold__lock_take(&s->lock);
-    bool resized = pages == frame->pages || freehold__frames_resize(&s->frames, place, pages);
-    if (resized) {
-        count_taken(s, 0, bytes);
-        s->reallocations++;
-    }
+    bool live = freehold__frame_change(frame, FREEHOLD__FRAME_TAKEN, FREEHOLD__FRAME_RESIZED);
+    bool resized = live && resize_taken(s, place, pages, bytes);
+    if (freehold__likely(live))
+        freehold__frame_set(frame, FREEHOLD__FRAME_TAKEN);
     freehold__lock_drop(&s->lock);
+    if (freehold__unlikely(!live))
+        report_misuse(s, function, block);
     return resized;
 }
 
 static bool buddy_resize(freehold_allocator *self, void *block, size_t bytes)
 {
     state *s = state_of(self);
-    return resize(s, find(s, block, "freehold_resize"), bytes);
+    return resize(s, find(s, block, "freehold_resize"), bytes, block, "freehold_resize");
 }
 
 static void *remap(freehold_allocator *self, void *block, size_t bytes, const char *function)
@@ -400,7 +416,7 @@ static void *remap(freehold_allocator *self, void *block, size_t bytes, const ch
     size_t have = bytes_of(s, place);
     freehold__frame_request request = {
         .align = self->alignment, .kind = freehold__frame_of(place)->kind};
-    if (resize(s, place, bytes))
+    if (resize(s, place, bytes, block, function))
         return block;
     if (freehold__frame_of(place)->constrained) {
         freehold__allocator_says(self, FREEHOLD_UNSUPPORTED);
@@ -721,13 +737,19 @@ size_t freehold_buddy_split(freehold_buddy *buddy, void *block, size_t unit_byte
 {
     state *s = changing(buddy, "freehold_buddy_split");
     freehold__frame_place place = find(s, block, "freehold_buddy_split");
-    size_t pages = unit_bytes >> s->frames.shift, most = freehold__frame_of(place)->pages;
+    size_t pages = unit_bytes >> s->frames.shift, count = 0;
     if (unit_bytes == 0 || (unit_bytes & (page_bytes(s) - 1)) != 0)
         return 0;
     freehold__lock_take(&s->lock);
-    size_t count = freehold__frames_split(place, (uint32_t)(pages < most ? pages : most));
-    s->allocations += count - 1;
+    bool live = is_live(s, place, (uintptr_t)block); /* still, or as a single page */
+    if (freehold__likely(live)) {
+        size_t most = freehold__frame_of(place)->pages;
+        count = freehold__frames_split(place, (uint32_t)(pages < most ? pages : most));
+        s->allocations += count - 1;
+    }
     freehold__lock_drop(&s->lock);
+    if (freehold__unlikely(!live))
+        report_misuse(s, "freehold_buddy_split", block);
     return count;
 }
 

@@ -396,7 +396,8 @@ size_t freehold__frames_split(freehold__frame_place place, uint32_t unit)
         frame->pages = pages - at < unit ? pages - at : unit;
         frame->kind = first->kind;
         frame->constrained = first->constrained;
-        freehold__frame_set(frame, FREEHOLD__FRAME_TAKEN);
+        if (at != 0)
+            freehold__frame_set(frame, FREEHOLD__FRAME_TAKEN);
         if (pages - at <= unit)
             return count + 1;
     }

@@ -41,7 +41,8 @@ typedef enum freehold__frame_state {
     FREEHOLD__FRAME_INSIDE, /* not the first of its block */
     FREEHOLD__FRAME_FREE,   /* first of a free block of 2^order pages */
     FREEHOLD__FRAME_TAKEN,  /* first of a taken block of `pages` */
-    FREEHOLD__FRAME_CACHED  /* the same, of one page, that waits to be handed out */
+    FREEHOLD__FRAME_CACHED, /* the same, of one page, that waits to be handed out */
+    FREEHOLD__FRAME_RESIZED /* taken, and nobody may free it now */
 } freehold__frame_state;
 
 typedef struct freehold__frame {

@@ -6,12 +6,14 @@
  */
 #define _GNU_SOURCE 1
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -790,6 +792,73 @@ static void cpus_share_it(void **unused)
     all_is_whole(MIB / 2);
 }
 
+/* What another CPU does with a page while this one frees it, behind its back. */
+static struct late {
+    char *page;
+    bool splits;
+    _Atomic bool calls;
+} late;
+
+static void *change_late(void *unused)
+{
+    thread_cpu = 1;
+    strcpy(report_text, "nothing was reported");
+    freehold_fatal_handler before = freehold_set_fatal_handler(catch_report);
+    late.calls = true;
+    if (setjmp(report_back) == 0) {
+        if (late.splits)
+            freehold_buddy_split(&buddy, late.page, PAGE);
+        else
+            freehold_resize(&buddy, late.page, 2 * PAGE);
+    }
+    freehold_set_fatal_handler(before);
+    return unused;
+}
+
+/* A walk holds the lock that the other thread waits for, who has found the page live; a page goes into a cache
+ * without that lock. */
+static bool free_it_here(void *context, void *block, size_t bytes)
+{
+    (void)block;
+    (void)bytes;
+    assert_int_equal(pthread_create(context, NULL, change_late, NULL), 0);
+    while (!late.calls)
+        sched_yield();
+    usleep(20000); /* if that is too short, the page is found free before the lock */
+    freehold_free(&buddy, late.page);
+    return false;
+}
+
+/* F63, F100: a page that another CPU frees at that moment is not resized, or cut, any more. */
+static void a_page_that_goes_into_a_cache_stays_there(void **unused)
+{
+    (void)unused;
+    thread_cpus = (freehold_cpus){2, enter_thread, leave_thread};
+    memset(caches, 0, sizeof caches);
+    freehold_buddy_deinit(&buddy);
+    freehold_buddy_init(&buddy, &(freehold_buddy_options){.cpus = &thread_cpus, .caches = caches});
+    add_whole(0, MIB);
+    thread_cpu = 0;
+    for (int splits = 0; splits < 2; splits++) {
+        pthread_t thread;
+        char *page = NULL;
+        for (size_t i = 0; i < 32; i++) /* the last of a batch: what is behind it is free */
+            page = freehold_alloc(&buddy, PAGE);
+        late.page = page;
+        late.splits = splits;
+        late.calls = false;
+        assert_false(freehold_walk(&buddy, free_it_here, &thread));
+        pthread_join(thread, NULL);
+        char wanted[100];
+        snprintf(wanted, sizeof wanted,
+            "freehold: freehold_%s(%p): double free: the page is free, in a cache",
+            splits ? "buddy_split" : "resize", (void *)page);
+        assert_string_equal(report_text, wanted);
+        assert_int_equal(report_kind, FREEHOLD_DOUBLE_FREE);
+        assert_null(freehold_check(&buddy));
+    }
+}
+
 /* ---- misuse ------------------------------------------------------------------------------------ */
 
 /* F100, T20: exact, and nothing changes. A defect: such checks were in the debug build alone. */
@@ -1047,6 +1116,7 @@ int main(void)
         TEST(caches_are_drained_in_need),
         TEST(low_pages_are_not_cached),
         TEST(cpus_share_it),
+        TEST(a_page_that_goes_into_a_cache_stays_there),
         TEST(misuse_is_reported),
         TEST(misuse_of_cached_pages_is_reported),
         TEST(random_calls_agree_with_a_map),
