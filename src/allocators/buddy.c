@@ -636,6 +636,7 @@ static uintptr_t retry(freehold_buddy *buddy, freehold__frame_request request, s
         if (policy->reclaim != NULL && !call_user_reclaim(buddy, bytes))
             break;
         address = take_pages(state_of(&buddy->base), request, bytes);
+        freehold__front_changed((freehold__front){&buddy->base, &operations});
     }
     return address;
 }

@@ -56,9 +56,10 @@ static void *refuse(freehold__front front, const char *function)
     return freehold__front_refuse(front, reason_of(front.self), function);
 }
 
-/* What was said before a try that succeeded is no refusal. */
+/* What was said before a try that succeeded is no refusal; and the hook before it may have validated. */
 static void *grant(freehold__front front, void *block)
 {
+    freehold__front_changed(front);
     freehold__set_error(front.self, freehold__get_error(front.self) & ~FREEHOLD__SAID);
     return block;
 }

@@ -140,6 +140,55 @@ static void a_trace(void **unused)
     freehold_heap_deinit(&heap);
 }
 
+/* The hook of a policy gives the block up, and finds that all is well. */
+static bool give_up(void *context, freehold_allocator *allocator, size_t bytes)
+{
+    void **block = context;
+    (void)bytes;
+    freehold_free(allocator, *block);
+    *block = NULL;
+    assert_null(freehold_validate(allocator));
+    return true;
+}
+
+/* F7: what a retry allocates is looked at, too. */
+static void a_retry(void **unused)
+{
+    (void)unused;
+    static _Alignas(4096) char memory[2 * PAGE];
+    static uint64_t words[FREEHOLD_BITMAP_WORDS(1)];
+    static _Alignas(16) unsigned char own[1024];
+    void *block;
+    const freehold_policy policy = {.retries = 1, .reclaim = give_up, .context = &block};
+    freehold_budget budget;
+    freehold_budget_init(&budget, memory, 64, 64, words, 1);
+    freehold_set_policy(&budget.base, &policy);
+    block = freehold_alloc(&budget, 1);
+    CHANGES(&budget.base, freehold_alloc(&budget, 1));
+    assert_null(block);
+    freehold_budget_deinit(&budget);
+
+    freehold_trace trace;
+    freehold_budget_init(&budget, memory, 64, 64, words, 1);
+    freehold_trace_init(&trace, &budget.base, NULL, NULL);
+    freehold_set_policy(&trace.base, &policy);
+    block = freehold_alloc(&trace, 1);
+    CHANGES(&trace.base, freehold_trace_alloc_at(&trace, 1, "here"));
+    assert_null(block);
+    freehold_trace_deinit(&trace);
+    freehold_budget_deinit(&budget);
+
+    static const freehold_buddy_request request = {.bytes = PAGE};
+    freehold_buddy buddy;
+    freehold_buddy_init(&buddy, NULL);
+    assert_int_equal(freehold_buddy_add_with(&buddy, memory, PAGE, own, sizeof own), FREEHOLD_OK);
+    freehold_set_policy(&buddy.base, &policy);
+    block = freehold_alloc(&buddy, 1);
+    CHANGES(&buddy.base, freehold_buddy_take(&buddy, &request));
+    assert_null(block);
+    freehold_buddy_deinit(&buddy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +198,7 @@ int main(void)
         cmocka_unit_test(a_region),
         cmocka_unit_test(a_heap_of_cpus),
         cmocka_unit_test(a_trace),
+        cmocka_unit_test(a_retry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
