@@ -4,7 +4,7 @@
  * of what they are, and the live blocks by address, each with its site.
  *
  * The parent is called without the lock when it allocates or moves, for it may call back; a record
- * is taken out before its block can go, and put in when the block is there, so that no two blocks
+ * is marked before its block can go, and put in when the block is there, so that no two blocks
  * ever have one address in the table. When it frees, the lock is held (held.h): a report of the
  * parent then finds the records as they were.
  */
@@ -26,7 +26,7 @@ typedef struct site {
 } site;
 
 typedef struct record {
-    uintptr_t block, site; /* its key */
+    uintptr_t block, site; /* its key, which is odd; less by one while the block is resized */
     size_t bytes;
 } record;
 
@@ -102,7 +102,7 @@ static void count_live(state *s, size_t gained, size_t lost)
 /* The sites that blocks have are there. */
 static freehold_trace_site *site_of(state *s, const record *r)
 {
-    return &((site *)freehold__table_find(&s->sites, r->site))->is;
+    return &((site *)freehold__table_find(&s->sites, r->site | 1))->is;
 }
 
 static bool put(state *s, void *block, uintptr_t site_key, size_t bytes)
@@ -127,6 +127,7 @@ static record take(state *s, const void *block)
     if (r == NULL)
         return copy;
     copy = *r;
+    copy.site |= 1;
     freehold_trace_site *is = site_of(s, r);
     is->live_blocks--;
     is->live_bytes -= r->bytes;
@@ -134,12 +135,17 @@ static record take(state *s, const void *block)
     return copy;
 }
 
-/* A block that began there and has not ended here: its parent ended it, with all that an arena had, for example. */
+/* A block that began there and has not ended here: its parent ended it, with all that an arena had, for example.
+ * Or it has just moved away, which is counted by whoever moves it. */
 static void end_unseen(state *s, const void *block)
 {
+    const record *there = freehold__table_find(&s->blocks, (uintptr_t)block);
+    bool moves = there != NULL && there->site % 2 == 0;
     record r = take(s, block);
+    if (r.block == 0 || moves)
+        return;
     count_live(s, 0, r.bytes);
-    s->counts.frees += r.block != 0;
+    s->counts.frees++;
 }
 
 static void put_new(state *s, void *block, const freehold_trace_site *is, size_t bytes)
@@ -228,12 +234,34 @@ static size_t trace_free_sized(freehold_allocator *self, void *block, size_t byt
 
 /* ---- resizing -------------------------------------------------------------------------------- */
 
-static record take_out(state *s, const void *block)
+/* The parent is called without the lock. The record as it was stays for as long, with a mark: when it is gone, another
+ * thread has freed the block; when another one is there, the block has moved, and its place is another's. */
+static record begin_resize(state *s, const void *block)
 {
+    record copy = {0, 0, 0};
     freehold__lock_take(&s->lock);
-    record r = take(s, block);
+    record *r = freehold__table_find(&s->blocks, (uintptr_t)block);
+    if (r != NULL) {
+        copy = *r;
+        copy.site |= 1;
+        r->site = copy.site - 1;
+    }
     freehold__lock_drop(&s->lock);
-    return r;
+    return copy;
+}
+
+/* Takes the record out, if there was one. False: it is there no more. */
+static bool take_resized(state *s, const record *r)
+{
+    if (r->block == 0)
+        return true;
+    freehold__lock_take(&s->lock);
+    const record *now = freehold__table_find(&s->blocks, r->block);
+    bool is_there = now != NULL && now->site == r->site - 1;
+    if (is_there)
+        take(s, (void *)r->block);
+    freehold__lock_drop(&s->lock);
+    return is_there;
 }
 
 /* The block is somewhere, or of another size, and belongs to the same site. */
@@ -273,9 +301,11 @@ static bool trace_resize(freehold_allocator *self, void *block, size_t bytes)
     state *s = state_of(self);
     if (!freehold__wrap_has(s->parent, block))
         return freehold_resize(s->parent, block, bytes); /* reports it */
-    record r = take_out(s, block);
+    record r = begin_resize(s, block);
     size_t before = r.block != 0 ? r.bytes : size_of(s, block, 0);
     bool done = freehold_resize(s->parent, block, bytes);
+    if (!take_resized(s, &r) && !freehold__wrap_has(s->parent, block))
+        return freehold_resize(s->parent, block, bytes);
     if (done)
         resized(s, r, block, bytes, before, false);
     else
@@ -283,12 +313,25 @@ static bool trace_resize(freehold_allocator *self, void *block, size_t bytes)
     return done;
 }
 
-static void *moved_or_not(
-    freehold_allocator *self, record r, void *block, void *now, size_t bytes, size_t before)
+static void *ask_to_move(const state *s, void *block, size_t bytes, bool remaps)
+{
+    return remaps ? freehold_remap(s->parent, block, bytes)
+                  : freehold_realloc(s->parent, block, bytes);
+}
+
+static void *move(freehold_allocator *self, void *block, size_t bytes, bool remaps)
 {
     state *s = state_of(self);
+    if (!freehold__wrap_has(s->parent, block))
+        return ask_to_move(s, block, bytes, remaps);
+    record r = begin_resize(s, block);
+    size_t before = r.block != 0 ? r.bytes : size_of(s, block, 0);
+    void *now = ask_to_move(s, block, bytes, remaps);
+    bool moved = now != NULL && now != block;
+    if (!take_resized(s, &r) && !moved && !freehold__wrap_has(s->parent, block))
+        return ask_to_move(s, block, bytes, remaps);
     if (now != NULL) {
-        resized(s, r, now, bytes, before, now != block);
+        resized(s, r, now, bytes, before, moved);
         return now;
     }
     unchanged(s, r, block);
@@ -297,22 +340,12 @@ static void *moved_or_not(
 
 static void *trace_remap(freehold_allocator *self, void *block, size_t bytes)
 {
-    state *s = state_of(self);
-    if (!freehold__wrap_has(s->parent, block))
-        return freehold_remap(s->parent, block, bytes);
-    record r = take_out(s, block);
-    size_t before = r.block != 0 ? r.bytes : size_of(s, block, 0);
-    return moved_or_not(self, r, block, freehold_remap(s->parent, block, bytes), bytes, before);
+    return move(self, block, bytes, true);
 }
 
 static void *trace_realloc(freehold_allocator *self, void *block, size_t bytes)
 {
-    state *s = state_of(self);
-    if (!freehold__wrap_has(s->parent, block))
-        return freehold_realloc(s->parent, block, bytes);
-    record r = take_out(s, block);
-    size_t before = r.block != 0 ? r.bytes : size_of(s, block, 0);
-    return moved_or_not(self, r, block, freehold_realloc(s->parent, block, bytes), bytes, before);
+    return move(self, block, bytes, false);
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */

@@ -476,6 +476,44 @@ static void the_parent_may_end_blocks_itself(void **unused)
     parent_end(&below);
 }
 
+static enum { NEVER, BEFORE, BEHIND } frees_it;
+
+static bool free_and_resize(freehold_allocator *self, void *block, size_t bytes)
+{
+    bool before = frees_it == BEFORE, behind = frees_it == BEHIND;
+    frees_it = NEVER;
+    if (before)
+        freehold_free(&trace, block);
+    bool done = !before && parent_resize(self, block, bytes);
+    if (behind)
+        freehold_free(&trace, block);
+    return done;
+}
+
+/* F27: as another thread may do it, for the parent is called without the lock. */
+static void a_block_that_is_freed_while_it_is_resized_is_reported(void **unused)
+{
+    (void)unused;
+    start(NULL);
+    static freehold_operations frees;
+    frees = *below.base.operations;
+    frees.resize = free_and_resize;
+    freehold_allocator_init(&below.base, &frees, below.base.alignment);
+    char *block;
+#define FREED(when, call)                                                                          \
+    block = typed_place(100);                                                                      \
+    frees_it = when;                                                                               \
+    FATAL(FREEHOLD_FOREIGN_POINTER, call,                                                          \
+        "freehold_resize(%p): foreign pointer: not from this allocator", (void *)block);           \
+    assert_int_equal(freehold_stats(&trace).live_bytes, 0);                                        \
+    assert_int_equal(site_of(typed_place, NULL).live_blocks, 0);                                   \
+    assert_null(freehold_check(&trace))
+    FREED(BEFORE, freehold_resize(&trace, block, 90));
+    FREED(BEHIND, freehold_resize(&trace, block, 90));
+    FREED(BEHIND, freehold_realloc(&trace, block, 90));
+    end();
+}
+
 static void misuse_is_reported(void **unused)
 {
     (void)unused;
@@ -535,6 +573,7 @@ int main(void)
         cmocka_unit_test(typed_and_dynamic_calls_agree),
         cmocka_unit_test(from_several_threads),
         cmocka_unit_test(the_parent_may_end_blocks_itself),
+        cmocka_unit_test(a_block_that_is_freed_while_it_is_resized_is_reported),
         cmocka_unit_test(misuse_is_reported),
     };
     freehold_set_frame_namer(plain_frame);
