@@ -114,6 +114,8 @@ static void *move_to_fallback(freehold__front front, void *block, size_t bytes)
     if (fallback_of(front) == NULL || front.operations->usable_size == NULL)
         return NULL;
     size_t have = front.operations->usable_size(front.self, block);
+    if (have == 0)
+        return NULL; /* its parent does not know what there is to copy */
     void *moved = ask_fallback(front, (freehold__request){bytes, front.self->alignment, 0, false});
     if (moved == NULL)
         return NULL;

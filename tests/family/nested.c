@@ -308,6 +308,40 @@ static void misuse_goes_through_a_tower(void **unused)
     freehold_heap_deinit(&heap);
 }
 
+/* F6: contents whose size nobody knows are not left behind: such a block does not move. */
+static void a_block_of_unknown_size_stays(void **unused)
+{
+    (void)unused;
+    static freehold_operations knows_no_size;
+    freehold_allocator *below = arena_begin();
+    knows_no_size = bump_operations;
+    knows_no_size.usable_size = NULL;
+    freehold_allocator_init(below, &knows_no_size, 16);
+    freehold_heap heap;
+    freehold_heap_init(&heap);
+    freehold_trace trace;
+    freehold_locked locked;
+    freehold_trace_init(&trace, below, &heap.base, NULL);
+    freehold_locked_init(&locked, below);
+    freehold_allocator *over[] = {below, &trace.base, &locked.base};
+    const freehold_policy policy = {.fallback = &heap.base};
+    for (size_t i = 0; i < COUNT(over); i++) {
+        freehold_set_policy(over[i], &policy);
+        char *block = strcpy(freehold_alloc(over[i], 100), "kept");
+        char *next = freehold_alloc(over[i], 100);
+        assert_null(freehold_realloc(over[i], block, 1000));
+        assert_null(freehold_remap(over[i], block, 1000));
+        assert_string_equal(block, "kept");
+        freehold_free(over[i], next);
+        freehold_free(over[i], block);
+        assert_int_equal(arena.live, 0);
+        freehold_set_policy(over[i], NULL);
+    }
+    freehold_locked_deinit(&locked);
+    freehold_trace_deinit(&trace);
+    freehold_heap_deinit(&heap);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +349,7 @@ int main(void)
         cmocka_unit_test(a_tower_over_an_arena_and_a_heap),
         cmocka_unit_test(every_call_of_the_parents_may_fail),
         cmocka_unit_test(misuse_goes_through_a_tower),
+        cmocka_unit_test(a_block_of_unknown_size_stays),
     };
     freehold_set_frame_namer(plain_frame);
     return cmocka_run_group_tests(tests, NULL, NULL);
