@@ -77,7 +77,7 @@ typedef struct freehold_statistics {
 } freehold_statistics;
 
 /* Is given each live block, with its usable size; false ends the walk. It must not call the
- * allocator. */
+ * allocator, nor leave by a jump: the allocator's locks are held. */
 typedef bool (*freehold_visitor)(void *context, void *block, size_t bytes);
 
 /* Why the last request that an allocator refused was refused (freehold_last_error). */
@@ -317,7 +317,7 @@ FREEHOLD__EACH_TYPE(FREEHOLD__OVERLOAD, )
 #define freehold_free_sized(allocator, block, bytes)                                               \
     FREEHOLD__PICK(allocator, _free_sized)((allocator), (block), (bytes))
 
-/* The same as freehold_free, and all of the block is overwritten with zeros before. Linear. */
+/* The same as freehold_free, and all of the block is overwritten with zeros before: its usable size. Linear. */
 #define freehold_free_zeroed(allocator, block)                                                     \
     FREEHOLD__PICK(allocator, _free_zeroed)((allocator), (block))
 

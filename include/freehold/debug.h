@@ -36,7 +36,8 @@
  * that does it. Blocks for which the system has no more pages, or that are more than `most_on_pages`,
  * are in the parent like others, if there is one.
  *
- * usable_size is what was asked for, exactly, and freehold_free_sized takes no other size.
+ * usable_size is what was asked for, exactly, and freehold_free_sized takes no other size. A block ends
+ * here, and never in its parent by itself, as in an arena that is rewound.
  *
  * State        By value, and records in memory of an allocator of their own, bounded. When there is
  *              no room to record a block, the request is refused. Each different stack is on record

@@ -65,8 +65,8 @@ typedef enum freehold_protection {
  * and nothing is changed: the system refuses, 0 bytes, or no such protection.
  *
  * Contents are kept. A block that has a part which is not READ_WRITE can be freed, and is handed
- * out again as any other. It cannot be given another size (FREEHOLD_UNSUPPORTED), and
- * freehold_free_zeroed, which writes it, is an access like others.
+ * out again as any other. It cannot be given another size (FREEHOLD_UNSUPPORTED) until all of it is
+ * made READ_WRITE by one call, and freehold_free_zeroed, which writes it, is an access like others.
  */
 FREEHOLD_API bool freehold_page_protect(
     freehold_page *page, void *start, size_t bytes, freehold_protection protection);
