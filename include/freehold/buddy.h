@@ -85,7 +85,7 @@ FREEHOLD_API void freehold_buddy_deinit(freehold_buddy *buddy);
  * freehold_buddy_state_bytes. Anything but FREEHOLD_OK: nothing has changed.
  *
  * FREEHOLD_INVALID    start or bytes is no multiple of the page, or start is NULL; the range is not
- *                     one range physically, or is more than 2^31 pages; state is not aligned
+ *                     one range physically, or has 2^31 pages or more; state is not aligned
  * FREEHOLD_TOO_SMALL  the range has no page beside its state, or the state is too short
  * FREEHOLD_OVERLAP    some of it is in a range, or in the state of one, that is there already
  */
@@ -102,12 +102,13 @@ typedef struct freehold_buddy_request {
     unsigned kind;    /* what it is for, 0 to FREEHOLD_BUDDY_KINDS - 1: for the usage */
 } freehold_buddy_request;
 
-/* A block as requested; it is freed like any other. NULL as freehold_alloc. */
+/* A block as requested; it is freed like any other. NULL as freehold_alloc, but that the fallback of a policy is not
+ * asked, which knows no physical addresses. */
 FREEHOLD_API void *freehold_buddy_take(
     freehold_buddy *buddy, const freehold_buddy_request *request);
 
 /* The block of these very pages: for what lies at an address that is known. `start` is a multiple
- * of the page. NULL: not all of them are free. */
+ * of the page. NULL: not all of them are free. There is no retry. */
 FREEHOLD_API void *freehold_buddy_take_at(freehold_buddy *buddy, void *start, size_t bytes);
 
 /* Up to `count` single pages into blocks[], all under one lock; how many there were. And back: before the first that is

@@ -651,8 +651,10 @@ void *freehold_buddy_take(freehold_buddy *buddy, const freehold_buddy_request *w
         return NULL;
     if (!freehold__is_power_of_two(alignment) || wanted->kind >= FREEHOLD_BUDDY_KINDS)
         return refuse(buddy, FREEHOLD_INVALID, "freehold_buddy_take");
-    if (!pages_of(s, wanted->bytes, &request.pages))
+    if (!pages_of(s, wanted->bytes, &request.pages)) {
+        count_failure(s);
         return refuse(buddy, FREEHOLD_NO_MEMORY, "freehold_buddy_take");
+    }
     uintptr_t address = take_pages(s, request, wanted->bytes);
     if (address == 0)
         address = retry(buddy, request, wanted->bytes);
@@ -683,6 +685,7 @@ void *freehold_buddy_take_at(freehold_buddy *buddy, void *start, size_t bytes)
     if (there && (take_at_once(s, place, pages, bytes) ||
                      (drain_all(s) != 0 && take_at_once(s, place, pages, bytes))))
         return start;
+    count_failure(s);
     return refuse(buddy, FREEHOLD_NO_MEMORY, "freehold_buddy_take_at");
 }
 

@@ -453,6 +453,7 @@ static void pages_are_taken_by_address(void **unused)
             assert_int_equal(free_bytes(), (pages - count) * PAGE);
             freehold_free(&buddy, at);
         }
+    freehold_reset_stats(&buddy);
     assert_null(freehold_buddy_take_at(&buddy, memory + 2 * PAGE, PAGE));
     assert_null(freehold_buddy_take_at(&buddy, memory + 66 * PAGE, 2 * PAGE));
     assert_null(freehold_buddy_take_at(&buddy, memory + 10 * PAGE, SIZE_MAX));
@@ -460,6 +461,9 @@ static void pages_are_taken_by_address(void **unused)
     assert_null(freehold_buddy_take_at(&buddy, memory + 10 * PAGE + 16, PAGE));
     assert_int_equal(freehold_last_error(&buddy), FREEHOLD_INVALID);
     assert_null(freehold_buddy_take_at(&buddy, memory + 10 * PAGE, 0));
+    assert_int_equal(freehold_stats(&buddy).failures, 3); /* F11 */
+    assert_null(freehold_buddy_take(&buddy, &(freehold_buddy_request){.bytes = SIZE_MAX}));
+    assert_int_equal(freehold_stats(&buddy).failures, 4);
 }
 
 static void batches(void **unused)
