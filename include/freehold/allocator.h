@@ -104,7 +104,8 @@ typedef struct freehold_corruption {
  * by way of the table. The structure stays the caller's, and must outlive its use.
  *
  * A request that fails is tried again, up to `retries` times; before each, `reclaim` is asked to
- * give memory up somewhere (it may use the allocator), and there is no further try when it answers
+ * give memory up somewhere (it may use the allocator; a request of its own that fails asks it anew, so
+ * that it must end that), and there is no further try when it answers
  * false. Then the fallback is asked: its blocks are freed, resized and looked at by way of this
  * allocator, and go back to where they came from. So it needs an allocator that knows its own
  * blocks (freehold_owns). Last, with `abort`, the process ends with a report.
