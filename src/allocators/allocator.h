@@ -67,8 +67,13 @@ freehold__cold void freehold__allocator_wrong(
 /* Reports what is not an initialised allocator of any type. */
 void freehold__allocator_check(freehold_allocator *allocator, const char *function);
 
-/* In base.error: an operation has just said why, and the refusal that follows keeps it. */
-#define FREEHOLD__SAID 0x100u
+/*
+ * In base.error, behind the reason of the last refusal: an operation has just said why it fails, and that is the
+ * reason of the refusal that follows, if one does. (A small library has no policy: one always does.)
+ */
+#define FREEHOLD__REFUSED    0xFFu
+#define FREEHOLD__SAID       0x100u
+#define FREEHOLD__SAID_SHIFT 16
 
 static inline void freehold__set_error(freehold_allocator *allocator, uint32_t error)
 {
@@ -83,7 +88,9 @@ static inline uint32_t freehold__get_error(const freehold_allocator *allocator)
 /* For an operation that refuses a request: why, if it is not that memory is out. */
 static inline void freehold__allocator_says(freehold_allocator *allocator, freehold_error error)
 {
-    freehold__set_error(allocator, (uint32_t)error | FREEHOLD__SAID);
+    uint32_t refused = FREEHOLD_SMALL ? 0 : freehold__get_error(allocator) & FREEHOLD__REFUSED;
+    freehold__set_error(
+        allocator, refused | FREEHOLD__SAID | (uint32_t)error << FREEHOLD__SAID_SHIFT);
 }
 
 /*

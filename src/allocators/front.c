@@ -41,7 +41,7 @@ void *freehold__front_refuse(freehold__front front, freehold_error error, const 
 FREEHOLD__OPERATION freehold_error reason_of(const freehold_allocator *self)
 {
     uint32_t said = freehold__get_error(self);
-    return (said & FREEHOLD__SAID) != 0 ? (freehold_error)(said & ~FREEHOLD__SAID)
+    return (said & FREEHOLD__SAID) != 0 ? (freehold_error)(said >> FREEHOLD__SAID_SHIFT)
                                         : FREEHOLD_NO_MEMORY;
 }
 
@@ -60,7 +60,7 @@ static void *refuse(freehold__front front, const char *function)
 static void *grant(freehold__front front, void *block)
 {
     freehold__front_changed(front);
-    freehold__set_error(front.self, freehold__get_error(front.self) & ~FREEHOLD__SAID);
+    freehold__set_error(front.self, freehold__get_error(front.self) & FREEHOLD__REFUSED);
     return block;
 }
 

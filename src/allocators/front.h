@@ -334,7 +334,9 @@ FREEHOLD__FRONT size_t freehold__front_trim(freehold__front front)
 FREEHOLD__FRONT freehold_error freehold__front_last_error(freehold__front front)
 {
     uint32_t error = freehold__get_error(front.self);
-    return (freehold_error)(error & ~FREEHOLD__SAID); /* a hook may ask before the refusal */
+    return (error & FREEHOLD__SAID) != 0 /* a hook may ask before the refusal */
+               ? (freehold_error)(error >> FREEHOLD__SAID_SHIFT)
+               : (freehold_error)error;
 }
 
 /* ---- the functions of a type ----------------------------------------------------------------- */

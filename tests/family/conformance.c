@@ -1201,8 +1201,10 @@ static void the_fallback_helps(void **state)
 
     size_t count = exhaust(x, bytes, blocks, EXHAUSTED);
     const freehold_policy policy = {.fallback = &spare.base};
-    freehold_set_policy(x->a, &policy);
+    assert_null(x->f->alloc_aligned(x->a, bytes, 3, 0)); /* a reason that is none of want */
     freehold_error before = x->f->last_error(x->a);
+    assert_int_equal(before, FREEHOLD_INVALID);
+    freehold_set_policy(x->a, &policy);
     if (x->row->is.no_base) { /* it could not tell whose a block is */
         assert_null(x->f->alloc(x->a, bytes));
         assert_int_equal(freehold_stats(&spare).allocations, 0);
