@@ -27,7 +27,7 @@
 #define OWN           4    /* records, and stale ranges, that the structure has room for */
 #define GROWTH        1024 /* the largest chunk, in chunks of the first size */
 #define LEAST_CHUNK   ((size_t)256)
-#define LARGEST_CHUNK (SIZE_MAX / 4 / GROWTH)
+#define LARGEST_CHUNK (SIZE_MAX / 4)
 
 /* Marks that are stale: first <= serial <= last. */
 typedef struct range {
@@ -129,7 +129,7 @@ static bool new_chunk(state *s, size_t needed)
         return false;
     s->count++;
     s->mapped_bytes += chunk->bytes;
-    if (s->next_bytes / s->chunk_bytes < GROWTH)
+    if (s->next_bytes / s->chunk_bytes < GROWTH && s->next_bytes <= LARGEST_CHUNK / 2)
         s->next_bytes *= 2;
     return true;
 }

@@ -320,6 +320,24 @@ static void chunks_grow(void **unused)
     assert_in_range(memory.calls - calls, 10, 40);
 }
 
+/* F24: the first chunk has what was asked for, also where addresses have 32 bits. */
+static void a_chunk_may_be_large(void **unused)
+{
+    (void)unused;
+    freehold_arena large;
+    freehold_arena_init_with(&large, &memory.base, 4096 * KIB, 0);
+    assert_non_null(freehold_alloc(&large, 1));
+    assert_int_equal(freehold_stats(&large).mapped_bytes, 4096 * KIB);
+    freehold_arena_deinit(&large);
+    freehold_arena_init_with(&large, &memory.base, SIZE_MAX, 0);
+    memory.largest = 4096 * KIB;
+    for (size_t i = 0; i < 3; i++)
+        assert_non_null(freehold_alloc(&large, 1000));
+    assert_null(freehold_alloc(&large, SIZE_MAX / 2));
+    assert_null(freehold_check(&large));
+    freehold_arena_deinit(&large);
+}
+
 /* The backing may have blocks of one size alone (a budget), or very little. */
 static void chunks_are_what_the_backing_has(void **unused)
 {
@@ -928,6 +946,7 @@ int main(void)
         TEST(the_reverse_order_gives_everything_back),
         TEST(the_reverse_order_behind_a_mark),
         TEST(chunks_grow),
+        TEST(a_chunk_may_be_large),
         TEST(chunks_are_what_the_backing_has),
         TEST(a_rewind_ends_what_came_after),
         TEST(a_mark_holds),
