@@ -167,6 +167,9 @@ CASES = [
     Case("micro/replace-mixed-1m-read", "bench-micro replace 16 512 1m 2m read", warm="384M"),
     Case("micro/replace-large-100", "bench-micro replace-filled 1K 64K 100 2m"),
     Case("micro/replace-large-1k", "bench-micro replace-filled 1K 64K 1k 800k", warm="128M"),
+    # The same of 16 to 512 KiB.
+    Case("micro/replace-medium-100", "bench-micro replace-filled 16K 512K 100 300k", warm="128M"),
+    Case("micro/replace-medium-1k", "bench-micro replace-filled 16K 512K 1k 150k", warm="512M"),
     # realloc and calloc.
     Case("micro/realloc-16-to-4K", "bench-micro append 16 4K 12k", quick=True),
     Case("micro/realloc-1K-to-1M", "bench-micro append 1K 1M 300"),
