@@ -12,9 +12,11 @@
  * before the parent is asked, so that several threads together do not exceed it either. What a
  * parent rounds a request up by is known only afterwards: if that is too much, the block goes back
  * at once, and the request is refused. For that moment the parent has more live than the limit, by
- * the rounding of one request a thread, which nobody has touched. A block that moves is charged twice until its old place is
- * free. A limit below what is live refuses all growth, and changes nothing else. Limits nest: each
- * has its own charge, its own counts, and the outer one hands on the reason of the inner one.
+ * the rounding of one request a thread, which nobody has touched. A block that was to grow where it
+ * is keeps what the parent does not take back, and is charged with it, above the limit as well. A block
+ * that moves is charged twice until its old place is free. A limit below what is live refuses all
+ * growth, and changes nothing else. Limits nest: each has its own charge, its own counts, and the outer
+ * one hands on the reason of the inner one.
  *
  * The soft limit calls back once when what is live has risen above it, at the end of that call and
  * without a lock, and again only after it has been at it or below.

@@ -206,7 +206,7 @@ static size_t limit_free_sized(freehold_allocator *self, void *block, size_t byt
 /* ---- resizing -------------------------------------------------------------------------------- */
 
 /* The block has another size where it is, and so much of its growth is charged. If the rest cannot
- * be, it gets its old size back. */
+ * be, it gets its old size back; from a parent that keeps it as it is, it has the rest, which is charged then. */
 static bool resized(freehold_allocator *self, void *block, size_t bytes, size_t old, size_t charged)
 {
     state *s = state_of(self);
@@ -215,6 +215,8 @@ static bool resized(freehold_allocator *self, void *block, size_t bytes, size_t 
     if (!fits) {
         freehold_resize(s->parent, block, old);
         usable = freehold_usable_size(s->parent, block);
+        if (usable > old + charged)
+            atomic_fetch_add(&s->charged, usable - old - charged);
     }
     if (usable < old + charged)
         discharge(s, old + charged - usable);
@@ -298,6 +300,8 @@ static void *remap(freehold_allocator *self, void *block, size_t bytes)
     size_t old = freehold_usable_size(s->parent, block);
     if (resize(self, block, bytes, old))
         return block;
+    old = freehold_usable_size(
+        s->parent, block); /* of what it was to grow by it may have kept some */
     bool room = bytes <= SIZE_MAX / 2 && charge(s, 2 * bytes);
     return room ? move_in_parent(self, block, bytes, old) : move_by_copy(self, block, bytes, old);
 }

@@ -94,6 +94,58 @@ static void what_the_parent_rounds_up_is_charged(void **unused)
     end(&limit);
 }
 
+static bool only_grow(freehold_allocator *self, void *block, size_t bytes)
+{
+    parent *p = (parent *)(void *)self;
+    return bytes >= parent_around(p, block)->bytes && parent_resize(self, block, bytes);
+}
+
+/* F28: what cannot be given back is charged, so that its free has it to discharge. */
+static void what_a_parent_does_not_take_back_is_charged(void **unused)
+{
+    (void)unused;
+    freehold_limit limit;
+    static freehold_operations grows;
+    start(&limit, 1000);
+    grows = *below.base.operations;
+    grows.resize = only_grow;
+    freehold_allocator_init(&below.base, &grows, below.base.alignment);
+    below.round = 64;
+    below.room = 1000;
+    void *block = freehold_alloc(&limit, 128), *rest = freehold_alloc(&limit, 832);
+    assert_false(freehold_resize(&limit, block, 160)); /* 192: too much, and not to be undone */
+    assert_int_equal(freehold_usable_size(&limit, block), 192);
+    assert_int_equal(freehold_stats(&limit).live_bytes, 1024);
+    assert_int_equal(freehold_free(&limit, block), 192);
+    assert_int_equal(freehold_free(&limit, rest), 832);
+    assert_non_null(block = freehold_alloc(&limit, 960));
+    assert_null(freehold_alloc(&limit, 41));
+    freehold_free(&limit, block);
+    end(&limit);
+}
+
+/* F28: a heap gives a block that grows in place an eighth more, and leaves one as it is that is to lose less than half. */
+static void what_a_heap_gives_along_is_charged(void **unused)
+{
+    (void)unused;
+    freehold_heap heap;
+    freehold_limit limit;
+    freehold_heap_init(&heap);
+    freehold_free(&heap, freehold_alloc(&heap, 4000000)); /* room behind what follows */
+    freehold_limit_init(&limit, &heap.base, 810000);
+    void *block = freehold_alloc(&limit, 700000);
+    bool resized = freehold_resize(&limit, block, 800000);
+    size_t usable = freehold_usable_size(&limit, block);
+    assert_true(resized ? usable <= 810000 : usable >= 700000);
+    assert_int_equal(freehold_stats(&limit).live_bytes, usable);
+    assert_int_equal(freehold_free(&limit, block), usable);
+    assert_int_equal(freehold_stats(&limit).live_bytes, 0);
+    assert_non_null(block = freehold_alloc(&limit, 700000));
+    freehold_free(&limit, block);
+    freehold_limit_deinit(&limit);
+    freehold_heap_deinit(&heap);
+}
+
 /* A block that moves is live twice for a moment, in the parent as well. */
 static void a_move_needs_room_for_both(void **unused)
 {
@@ -576,6 +628,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hard_limit_refuses),
         cmocka_unit_test(what_the_parent_rounds_up_is_charged),
+        cmocka_unit_test(what_a_parent_does_not_take_back_is_charged),
+        cmocka_unit_test(what_a_heap_gives_along_is_charged),
         cmocka_unit_test(a_move_needs_room_for_both),
         cmocka_unit_test(limits_can_be_changed),
         cmocka_unit_test(a_soft_limit_calls_once_for_a_crossing),
