@@ -12,7 +12,7 @@
  * The functions are those of freehold/allocator.h. The last block of a chunk grows and shrinks where
  * it is, and when it is freed its memory is used again, with that of all free blocks right before it:
  * so to free in the reverse order of allocation gives everything back. Any other block that is freed
- * stays where it is until then, or until the arena is rewound or reset, and freehold_free returns 0.
+ * stays where it is until then, or until the arena is rewound or reset.
  *
  * State        Out of line, in blocks of the backing allocator of their own: two bits for 16 bytes of
  *              a chunk (1/64 of it), and a record for each chunk, the first four of them in the

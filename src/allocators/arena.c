@@ -339,18 +339,17 @@ static void drop_empty_chunks(state *s, size_t given)
     }
 }
 
-/* Returns the bytes that can be used again at once: 0, unless it was the last one of its chunk. */
+/* Returns the block's size: what its allocator counts for it, whenever it can be used again. */
 static size_t release(state *s, found f)
 {
     freehold__bump *chunk = &s->chunks[f.k];
     size_t used = chunk->used;
     freehold__bump_put(chunk, f.start, f.size);
     freehold__bump_settle(chunk, floor_of(s, f.k));
-    size_t released = used - chunk->used;
     s->live_bytes -= f.size;
     s->frees++;
-    drop_empty_chunks(s, released != 0 ? f.k : SIZE_MAX);
-    return released;
+    drop_empty_chunks(s, chunk->used < used ? f.k : SIZE_MAX);
+    return f.size;
 }
 
 static size_t arena_free(freehold_allocator *self, void *block)

@@ -335,7 +335,7 @@ static void give(fixture *x, how_to_give how, size_t i)
         released = x->f->free_zeroed(x->a, b.at);
     else
         assert_null(x->f->remap(x->a, b.at, 0));
-    if (!x->row->is.no_usable && !x->row->is.frees_late)
+    if (!x->row->is.no_usable)
         assert_int_equal(released, b.usable);
     x->want.frees++;
     x->want.live_bytes -= b.usable;

@@ -146,6 +146,32 @@ static void what_a_heap_gives_along_is_charged(void **unused)
     freehold_heap_deinit(&heap);
 }
 
+/* F3, F28: an arena says what a block had, whether or not it can use that again, and not what lies in front of it. */
+static void an_arena_can_be_limited(void **unused)
+{
+    (void)unused;
+    freehold_heap heap;
+    freehold_arena arena;
+    freehold_limit limit;
+    freehold_heap_init(&heap);
+    freehold_arena_init(&arena, &heap.base);
+    freehold_limit_init(&limit, &arena.base, 1000);
+    for (size_t round = 0; round < 100; round++) {
+        void *first = freehold_alloc(&limit, 100);
+        void *second = freehold_alloc_aligned(&limit, 200, 4096, 0); /* behind a gap */
+        void *third = freehold_alloc(&limit, 300);
+        assert_int_equal(freehold_stats(&limit).live_bytes, 112 + 208 + 304);
+        assert_int_equal(freehold_free(&limit, first), 112);
+        assert_int_equal(freehold_free(&limit, third), 304);
+        assert_int_equal(freehold_stats(&limit).live_bytes, 208);
+        assert_int_equal(freehold_free(&limit, second), 208);
+        assert_int_equal(freehold_stats(&limit).live_bytes, 0);
+    }
+    freehold_limit_deinit(&limit);
+    freehold_arena_deinit(&arena);
+    freehold_heap_deinit(&heap);
+}
+
 /* A block that moves is live twice for a moment, in the parent as well. */
 static void a_move_needs_room_for_both(void **unused)
 {
@@ -630,6 +656,7 @@ int main(void)
         cmocka_unit_test(what_the_parent_rounds_up_is_charged),
         cmocka_unit_test(what_a_parent_does_not_take_back_is_charged),
         cmocka_unit_test(what_a_heap_gives_along_is_charged),
+        cmocka_unit_test(an_arena_can_be_limited),
         cmocka_unit_test(a_move_needs_room_for_both),
         cmocka_unit_test(limits_can_be_changed),
         cmocka_unit_test(a_soft_limit_calls_once_for_a_crossing),

@@ -29,7 +29,6 @@ typedef struct row_limits {
                       * for */
     size_t same_up_to; /* up to that size its answers depend on nothing but the calls; 0: always */
     size_t same_aligned; /* likewise up to that alignment; 0: always */
-    bool frees_late;     /* a free returns what can be used again now, and not its usable size */
     bool ends_no_block;  /* its blocks are its parent's, also after its end */
     bool parents_pages;  /* its statistics of pages are its parent's, which has its own resets */
     bool keeps;          /* a free gives no memory back for the next request */
@@ -176,7 +175,7 @@ static inline freehold_allocator *row_cpu_heap(freehold_cpu_heap *heap, void *bu
     R(heap_powers, heap, freehold_heap_init_classes(a, 64, &freehold_classes_powers),              \
         .any_offset = true, .same_up_to = 2048, .same_aligned = 1024, .few_sizes = true)           \
     R(arena, arena, freehold_arena_init(a, under),                                                 \
-        .any_offset = true, .same_up_to = 524288, .same_aligned = 16, .frees_late = true,          \
+        .any_offset = true, .same_up_to = 524288, .same_aligned = 16,                              \
         .keeps = true, .one_thread = true, .few_sizes = true)                                      \
     R(buddy, buddy, row_buddy(a, buffer, NULL),                                                    \
         .most_aligned = (size_t)1 << 20, .by_chance = true, .no_trim = true, .given = true)                       \
