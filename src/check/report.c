@@ -175,14 +175,30 @@ static bool ranks_before(const place *a, const place *b)
     return a->sum.bytes != b->sum.bytes ? a->sum.bytes > b->sum.bytes : a->key < b->key;
 }
 
-/* The first one behind `last`; NULL: the first of all, or none. */
-static const place *next_place(const leaks *l, const place *last)
+/* A heap, in which nobody ranks before who is above. */
+static void sift(place *places, size_t at, size_t count)
 {
-    const place *best = NULL, *p = NULL;
-    while ((p = freehold__table_next(&l->places, p)) != NULL)
-        if ((last == NULL || ranks_before(last, p)) && (best == NULL || ranks_before(p, best)))
-            best = p;
-    return best;
+    for (size_t child; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && ranks_before(&places[child + 1], &places[child]))
+            child++;
+        if (!ranks_before(&places[child], &places[at]))
+            return;
+        place moved = places[at];
+        places[at] = places[child];
+        places[child] = moved;
+    }
+}
+
+/* All of them as a heap, in the table's own memory: nothing is looked up in it any more. */
+static place *rank(freehold__table *table)
+{
+    place *places = (place *)(void *)table->records, *p = NULL;
+    size_t count = 0;
+    while ((p = freehold__table_next(table, p)) != NULL)
+        places[count++] = *p;
+    for (size_t i = count / 2; i-- > 0;)
+        sift(places, i, count);
+    return places;
 }
 
 static void add_sum(freehold__text *text, const sum *s)
@@ -207,19 +223,19 @@ static void write_place(const leaks *l, const place *p, bool to_file)
     write_line(text.bytes, to_file);
 }
 
-static void write_places(const leaks *l, bool to_file)
+static void write_places(leaks *l, bool to_file)
 {
-    const place *p = NULL;
-    unsigned listed = 0;
-    while (listed < most_places && (p = next_place(l, p)) != NULL) {
-        write_place(l, p, to_file);
-        listed++;
+    place *places = rank(&l->places);
+    size_t more = l->places.used;
+    for (unsigned listed = 0; listed < most_places && more != 0; listed++) {
+        write_place(l, &places[0], to_file);
+        places[0] = places[--more];
+        sift(places, 0, more);
     }
-    if (listed == l->places.used && !l->full)
+    if (more == 0 && !l->full)
         return;
     freehold__text text = {.length = 0};
     freehold__text_add(&text, "freehold: and from ");
-    size_t more = l->places.used - listed;
     freehold__text_decimal(&text, more);
     freehold__text_add(&text, l->full     ? " or more other places"
                               : more == 1 ? " other place"

@@ -84,6 +84,27 @@ void lose_many(void)
     memset(each, 0, sizeof each);
 }
 
+/* From 4 places for each call that it is deep. */
+void lose_deeper(unsigned way, int calls)
+{
+    if (calls == 0)
+        make(24);
+    else if (way % 4 == 0)
+        lose_deeper(way / 4, calls - 1);
+    else if (way % 4 == 1)
+        lose_deeper(way / 4, calls - 1);
+    else if (way % 4 == 2)
+        lose_deeper(way / 4, calls - 1);
+    else
+        lose_deeper(way / 4, calls - 1);
+}
+
+void lose_everywhere(void)
+{
+    for (unsigned way = 0; way < 1 << 15; way++)
+        lose_deeper(way, 8);
+}
+
 /* The only pointer to it is in a block that was freed. */
 void lose_behind(void)
 {
@@ -361,6 +382,7 @@ int main(int argc, char **argv)
     CASE("lose", lose())
     CASE("lose-list", lose_list())
     CASE("lose-many", lose_many())
+    CASE("lose-everywhere", lose_everywhere())
     CASE("lose-behind", lose_behind())
     CASE("lose-beside", lose_beside())
     CASE("keep-jemalloc", keep_jemalloc())

@@ -10,6 +10,7 @@ Addresses are replaced by POINTER; a line is named by the comment that the sourc
 import os
 import pathlib
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -261,6 +262,14 @@ class Leaks(Case):
         self.assertEqual((result.stdout, result.stderr), ("100\n", self.NOTHING))
         text = run("--check", "--", DELETES, "lose").stderr
         self.assertRegex(text, r"^freehold: lost: 16 bytes in 2 blocks, allocated at\n    long\* place::make<long>\(\) ")
+
+    def test_of_many_places(self):
+        """To list 32768 of them is no long work: they are ranked once, not anew for each that is listed."""
+        environment = {**os.environ, "LD_PRELOAD": LIBRARY, "FREEHOLD_CHECK_REPORT": "/dev/null",
+                       "FREEHOLD_CHECK_LEAKS": "100000"}
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        subprocess.run([MISUSE, "lose-everywhere"], env=environment, timeout=60)
+        self.assertLess(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before, 4)
 
     def test_without_the_first_thread(self):
         """The process as such has no mappings then, to make names of."""
