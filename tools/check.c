@@ -14,7 +14,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,26 +185,46 @@ static void remove_folder(void)
     folder = NULL;
 }
 
+/* Takes all files away; NULL: unread. */
 static void read_all(struct findings *findings)
 {
     struct dirent **entries;
     int count = scandir(folder, &entries, is_report, versionsort);
     for (int i = 0; i < count; i++) {
         char *path = format_string("%s/%s", folder, entries[i]->d_name);
-        read_file(findings, path);
+        if (findings)
+            read_file(findings, path);
         unlink(path);
         free(path);
         free(entries[i]);
     }
     if (count >= 0)
         free(entries);
-    remove_folder();
 }
+
+static sem_t over; /* all is read, or a signal has come */
+static atomic_bool all_read;
 
 static void *read_in_thread(void *findings)
 {
     read_all(findings);
+    atomic_store(&all_read, true);
+    sem_post(&over);
     return NULL;
+}
+
+/* Names may take long (debug information comes from a server, DEBUGINFOD_URLS): whoever asks for the end meanwhile is not
+ * kept. The thread is left in the midst of it. */
+static void wait_for_reader(pthread_t thread)
+{
+    while (sem_wait(&over) != 0)
+        ;
+    if (!atomic_load(&all_read)) {
+        read_all(NULL);
+        remove_folder();
+        _exit(STATUS_SIGNAL + asked_to_end());
+    }
+    pthread_join(thread, NULL);
 }
 
 /* Names of a stack need a stack: who limits the program's (ulimit -s) has limited the command's, but not that of a
@@ -211,13 +233,16 @@ static void read_on_own_stack(struct findings *findings)
 {
     pthread_t thread;
     pthread_attr_t with_stack;
+    sem_init(&over, 0, 0);
+    tell_when_asked(&over);
     pthread_attr_init(&with_stack);
     pthread_attr_setstacksize(&with_stack, STACK_BYTES);
     if (pthread_create(&thread, &with_stack, read_in_thread, findings) == 0)
-        pthread_join(thread, NULL);
+        wait_for_reader(thread);
     else
         read_all(findings);
     pthread_attr_destroy(&with_stack);
+    remove_folder();
 }
 
 /* It goes as well if the command fails. */

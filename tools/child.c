@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 /* The running program, for the signal handler, and the signal that asked us to end. */
 static volatile pid_t running;
 static volatile sig_atomic_t asked;
+static sem_t *volatile told; /* or NULL */
 
 static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 enum { PASSED_ON = sizeof(passed_on) / sizeof(*passed_on) };
@@ -30,6 +32,8 @@ static void pass_on(int number, siginfo_t *info, void *context)
         kill(running, number);
     if (number != SIGUSR1 && number != SIGUSR2)
         asked = number;
+    if (asked && told)
+        sem_post(told);
     errno = saved;
 }
 
@@ -74,6 +78,12 @@ static void block_signals(sigset_t *old)
 int asked_to_end(void)
 {
     return asked;
+}
+
+void tell_when_asked(sem_t *semaphore)
+{
+    asked = 0;
+    told = semaphore;
 }
 
 /* The handlers are gone with exec, but must not run before it. */

@@ -7,6 +7,7 @@
 #ifndef FREEHOLD_COMMAND_H
 #define FREEHOLD_COMMAND_H
 
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/resource.h>
@@ -79,6 +80,8 @@ void fill_standard_streams(void);
 void outlive_readers(void);
 /* The signal that has asked this command to end; 0: none. */
 int asked_to_end(void);
+/* What was asked so far was meant for the program, which has ended; the next signal posts the semaphore. */
+void tell_when_asked(sem_t *semaphore);
 
 /* Finds the program as execvp(3) would. NULL, with errno set, if there is none. */
 char *find_program(const char *name);

@@ -12,6 +12,8 @@ import pathlib
 import re
 import resource
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -333,6 +335,29 @@ class Ends(Case):
                                      MISUSE, "lose-list"], capture_output=True, text=True, timeout=60)
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertIn("    lose_list (misuse.c:%d)\n" % MARKS["LIST"], result.stderr)
+
+    def test_a_signal_ends_it_while_names_are_made(self):
+        """Those may come from a server, which does not answer."""
+        with socket.create_server(("127.0.0.1", 0)) as server, tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, "DEBUGINFOD_URLS": f"http://127.0.0.1:{server.getsockname()[1]}/", "TMPDIR": folder,
+                           "XDG_CACHE_HOME": folder + "/cache"}
+            stripped = os.path.join(folder, "stripped")
+            if subprocess.run(["strip", "-o", stripped, MISUSE]).returncode != 0:
+                self.skipTest("no strip")
+            process = subprocess.Popen([FREEHOLD, "run", "--check", "--", stripped, "lose-list"], env=environment,
+                                       stderr=subprocess.DEVNULL)
+            server.settimeout(5)
+            try:
+                server.accept()
+            except TimeoutError:
+                self.skipTest("elfutils asks no server")
+            finally:
+                process.send_signal(signal.SIGTERM)
+            try:
+                self.assertEqual(process.wait(timeout=10), 128 + signal.SIGTERM)
+            finally:
+                process.kill()
+            self.assertEqual([name for name in os.listdir(folder) if name.startswith("freehold")], [])
 
     def test_programs_with_names_that_are_no_line(self):
         lost = "freehold: lost: 256 bytes in 4 blocks, allocated at\n    make (misuse.c:"
