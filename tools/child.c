@@ -61,6 +61,16 @@ void fill_standard_streams(void)
         close(file);
 }
 
+void catch_no_signals(void)
+{
+    for (int i = 0; i < PASSED_ON; i++) {
+        bool asks = passed_on[i] != SIGUSR1 && passed_on[i] != SIGUSR2;
+        struct sigaction action;
+        if (sigaction(passed_on[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            signal(passed_on[i], asks ? SIG_DFL : SIG_IGN);
+    }
+}
+
 void outlive_readers(void)
 {
     signal(SIGPIPE, SIG_IGN);

@@ -72,6 +72,8 @@ struct child run_child(
     void (*become)(const void *argument), const void *argument, struct rusage *usage);
 /* From here on signals are passed on to the child. */
 void catch_signals(void);
+/* From here on they are for the command: nothing is left that would have to be taken away. */
+void catch_no_signals(void);
 /* Where the command was started without one, no file of its own becomes a standard stream. The program is without it,
  * too. */
 void fill_standard_streams(void);

@@ -221,9 +221,8 @@ static bool pass_on_stats(const char *target, const char *line)
 }
 
 /* The program's own line among those of its children, and all of them to where --stats said. */
-static void read_stats(struct comparison *comparison)
+static void read_stats(struct comparison *comparison, FILE *file)
 {
-    FILE *file = fopen(comparison->stats, "r");
     const char *target = comparison->run->stats;
     char *line = NULL;
     size_t size = 0;
@@ -238,7 +237,6 @@ static void read_stats(struct comparison *comparison)
     free(line);
     if (file)
         fclose(file);
-    remove_named();
 }
 
 /* The rows that only Freehold can fill. */
@@ -325,12 +323,15 @@ int compare(const struct run *run)
             run_once(&comparison, first == SYSTEM ? FREEHOLD : SYSTEM);
     }
     struct results *freehold = &comparison.side[FREEHOLD];
+    FILE *stats = fopen(comparison.stats, "r");
+    remove_named();
+    catch_no_signals();
     outlive_readers();
     bool passed_on = copy_to(freehold->output, stdout);
     if (!passed_on)
         complain("standard output: %s", strerror(errno));
     copy_to(freehold->error, stderr);
-    read_stats(&comparison);
+    read_stats(&comparison, stats);
     if (freehold->rounds && comparison.side[SYSTEM].rounds)
         print_table(&comparison);
     if (!freehold->rounds)

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -433,6 +434,19 @@ class Compare(Case):
                                     **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, output: writer})
             os.close(writer)
             self.assertEqual((list(self.dir.iterdir()), result.returncode), ([], 3), how)
+
+    def test_a_signal_ends_it_while_nobody_reads_on(self):
+        """The output is passed on when the runs are over, and signals are not for the program any more."""
+        process = subprocess.Popen([FREEHOLD, "run", "--compare", "-n", "1", "--", "seq", "100000"], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   env=environment(TMPDIR=str(self.dir)))
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.kill)
+        select.select([process.stdout], [], [], 30)
+        process.send_signal(signal.SIGUSR1)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=10), -signal.SIGTERM)
+        self.assertEqual(list(self.dir.iterdir()), [])
 
     def test_started_without_a_standard_output(self):
         def start(*arguments):
