@@ -50,6 +50,8 @@ const char *temporary_folder(void);
 /* Puts the library, if any, in front of LD_PRELOAD, and options and stats behind what FREEHOLD_OPTIONS has.
  * */
 void set_environment(const struct run *run, const char *stats);
+/* Takes whatever library of this name out of LD_PRELOAD. */
+void unset_library(void);
 /* Becomes the program. Returns only if that fails: with the status to exit with, after one line. */
 int become(char **argv);
 

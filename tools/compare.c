@@ -109,6 +109,8 @@ static void start(const void *argument)
     dup2(fileno(how->error), STDERR_FILENO);
     if (how->side == FREEHOLD)
         set_environment(how->comparison->run, how->stats);
+    else
+        unset_library();
     _exit(become(how->comparison->run->argv));
 }
 

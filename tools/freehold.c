@@ -263,6 +263,23 @@ void set_environment(const struct run *run, const char *stats)
         set_variable("FREEHOLD_OPTIONS", all);
 }
 
+void unset_library(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+    char *others = format_string("%s", "");
+    while (preload && *preload) {
+        size_t length = strcspn(preload, ": ");
+        const char *slash = memrchr(preload, '/', length), *name = slash ? slash + 1 : preload;
+        if (length && strncmp(name, "libfreehold", strlen("libfreehold")) != 0)
+            others = format_string("%s%s%.*s", others, *others ? ":" : "", (int)length, preload);
+        preload += length + (preload[length] != 0);
+    }
+    if (*others)
+        set_variable("LD_PRELOAD", others);
+    else
+        unsetenv("LD_PRELOAD");
+}
+
 int become(char **argv)
 {
     execvp(argv[0], argv);

@@ -448,6 +448,15 @@ class Compare(Case):
         self.assertEqual(process.wait(timeout=10), -signal.SIGTERM)
         self.assertEqual(list(self.dir.iterdir()), [])
 
+    def test_started_on_the_library(self):
+        """The system's malloc is the system's also where Freehold is preloaded into everything."""
+        for preload, system in ((LIBRARY, ""), (f"libc.so.6 {LIBRARY}", "libc.so.6"), ("libc.so.6", "libc.so.6")):
+            file = self.dir / "preloaded"
+            freehold("run", "--compare", "-n", "1", "--", "sh", "-c", f'echo "$LD_PRELOAD" >>{file}',
+                     env=environment(LD_PRELOAD=preload))
+            self.assertEqual(file.read_text(), f"{system}\n{LIBRARY}:{preload}\n")
+            file.unlink()
+
     def test_started_without_a_standard_output(self):
         def start(*arguments):
             return subprocess.run([FREEHOLD, "run", *arguments], preexec_fn=lambda: os.close(1), timeout=60,
