@@ -16,10 +16,11 @@ typedef struct tally {
     freehold__heap *heap;
     const char *wrong;
     size_t slabs, bytes, pending;                           /* in the page map */
+    size_t stocked, stocked_bytes;                          /* there too */
     size_t used;                                            /* bytes, by the pages, then */
     size_t in_state[5];                                     /* by freehold__slab_state */
     size_t granules, held, notices, active, partial, empty; /* by the lanes */
-    size_t resting, resting_bytes;
+    size_t resting, resting_bytes, in_stock;
 } tally;
 
 static const freehold__lane *owner_of(const freehold__slab *slab)
@@ -59,7 +60,13 @@ static void check_slab(void *context, uintptr_t base, void *descriptor)
     unsigned slot;
     if (t->wrong != NULL)
         return;
-    if (!is_slab(t->heap, slab) || slab->base != base || !is_lane(t->heap, owner_of(slab))) {
+    bool whole = is_slab(t->heap, slab) && slab->base == base;
+    if (whole && slab->stock != 0 && owner_of(slab) == NULL) {
+        t->stocked++; /* whose, its lane's stock says */
+        t->stocked_bytes += (size_t)freehold__span_granules(base) << FREEHOLD__GRANULE_SHIFT;
+        return;
+    }
+    if (!whole || slab->stock != 0 || !is_lane(t->heap, owner_of(slab))) {
         t->wrong = freehold__corrupt(
             "heap: a span has no owner, another heap's, or is not where its slab says",
             (void *)base);
@@ -198,6 +205,17 @@ static const char *check_resting(const freehold__lane *lane, tally *t)
     return NULL;
 }
 
+static bool is_span(const void *heap, const freehold__slab *slab)
+{
+    return is_slab(heap, slab);
+}
+
+static const char *check_stock(const freehold__lane *lane, tally *t)
+{
+    freehold__stock_known known = {is_span, t->heap, t->stocked};
+    return freehold__stock_check(&lane->stock, known, &t->in_stock);
+}
+
 static const char *check_lane(freehold__lane *lane, tally *t)
 {
     size_t empty_bytes = 0;
@@ -210,6 +228,8 @@ static const char *check_lane(freehold__lane *lane, tally *t)
         wrong = check_inbox(lane, t);
     if (wrong == NULL)
         wrong = check_resting(lane, t);
+    if (wrong == NULL)
+        wrong = check_stock(lane, t);
     if (wrong == NULL)
         wrong = freehold__corrupt_unless(
             "lane: the bytes of empty slabs are wrong", lane, empty_bytes, lane->empty_bytes);
@@ -263,11 +283,13 @@ static const char *check_sums(const tally *t)
         const char *what;
         size_t expected, found;
     } sums[] = {
-        {"heap: the slabs are not as long as the spans in use", t->used, t->bytes},
+        {"heap: the slabs are not as long as the spans in use", t->used,
+            t->bytes + t->stocked_bytes},
         {slabs, t->bytes, t->held},
         {slabs, t->bytes, t->granules * FREEHOLD__GRANULE},
         {resting, t->resting_bytes, t->heap->pages.resting * FREEHOLD__GRANULE},
         {"heap: a slab with a notice is in no inbox", t->pending, t->notices},
+        {"heap: a span in stock is in no list", t->stocked, t->in_stock},
         {states, t->in_state[FREEHOLD__SLAB_ACTIVE], t->active},
         {states, t->in_state[FREEHOLD__SLAB_PARTIAL], t->partial},
         {states, t->in_state[FREEHOLD__SLAB_EMPTY], t->empty},

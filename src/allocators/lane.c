@@ -34,6 +34,18 @@ void freehold__past_lane_make(void)
 #define EMPTIES_FEW 4
 #define EMPTY_SHARE 16
 
+/* Empty slabs are put into stock before it is asked when they are such a part of what the lane holds. */
+#define STOCK_AT 32
+
+/*
+ * The same with what is in stock, when there is anything: a quarter, and while that is little as much again. It is
+ * what lies free between blocks of random lengths, and what the sum of a hundred of them, 256 KiB each, goes up and
+ * down by. When there is more, a quarter of that goes back.
+ */
+#define STOCK_SHARE 4
+#define STOCK_MORE  (8 * FREEHOLD__EMPTY_FLOOR)
+#define GIVE_SHARE  4
+
 /* Where slabs are short (base/config.h), a bin holds at least so many of the length of the next one. */
 #define SLAB_SHARE 24
 
@@ -231,9 +243,9 @@ static freehold__size_class in_granules(const freehold__size_class *class, size_
     return result;
 }
 
-/* A span of so many granules becomes a slab of the bin's class. */
-static freehold__slab *make_slab(
-    freehold__lane *lane, freehold__bin *bin, freehold__span span, size_t granules)
+/* A span of so many granules becomes a slab of the bin's class, which `to` owns. Under the lane's lock. */
+static freehold__slab *make_slab(freehold__lane *lane, const freehold__bin *bin,
+    freehold__span span, size_t granules, freehold__lane *to)
 {
     freehold__size_class class =
         in_granules(freehold__heap_class(lane->heap, bin->index), granules);
@@ -243,7 +255,7 @@ static freehold__slab *make_slab(
     /* A store, not an exchange: it wipes a stale freer's PENDING, for which there is no notice.
      * Then look: a bit of a double free that raced with the release is either seen here or brings a
      * notice. */
-    atomic_store_explicit(&slab->owner, (uintptr_t)lane, memory_order_seq_cst);
+    atomic_store_explicit(&slab->owner, (uintptr_t)to, memory_order_seq_cst);
     if (freehold__unlikely(freehold__slab_any_remote(slab, &lane->raced_slot))) {
         lane->raced = slab;
         for (unsigned w = 0; w < FREEHOLD__SLAB_WORDS; w++)
@@ -314,63 +326,127 @@ static freehold__span short_span(
     return span;
 }
 
+/* ---- the stock ------------------------------------------------------------------------------- */
+
+/* Of few slots: else a way to the page layer is shared by many allocations, and there the memory serves all. */
+static bool stocked(const freehold__lane *lane, const freehold__bin *bin)
+{
+    return lane->heap->own_class == NULL && /* else there is no other class */
+           freehold__size_classes[bin->index].slots < MANY_SLOTS;
+}
+
+/*
+ * An empty slab's span comes into stock. As if it went back: it leaves its owner first, which fails when a
+ * notice is on its way; and who walks all spans has read what it was.
+ */
+static bool stock_slab(freehold__lane *lane, freehold__slab *slab)
+{
+    uintptr_t mine = (uintptr_t)lane;
+    if (!atomic_compare_exchange_strong_explicit(
+            &slab->owner, &mine, 0, memory_order_seq_cst, memory_order_relaxed))
+        return false;
+    freehold__pages_await_walk(&lane->heap->pages);
+    freehold__lane_count(lane, slab, -1);
+    slab->zeroed = slab->zeroed && slab->opened == 0;
+    freehold__stock_add(&lane->stock, slab);
+    return true;
+}
+
+static void stock_empties(freehold__lane *lane)
+{
+    for (unsigned i = 0; i < FREEHOLD__CLASSES && lane->empty_bytes != 0; i++) {
+        freehold__bin *bin = &lane->bin[i];
+        if (!stocked(lane, bin))
+            continue;
+        for (freehold__slab *slab = bin->empty, *next; slab != NULL; slab = next) {
+            next = slab->next;
+            unlink_slab(lane, bin, slab);
+            if (!stock_slab(lane, slab))
+                push_empty(lane, bin, slab);
+        }
+    }
+}
+
+/* How many bytes may be empty, in stock or not. */
+static size_t empty_bound(const freehold__lane *lane)
+{
+    size_t bound = lane->held_bytes / EMPTY_SHARE;
+    if (lane->stock.bytes != 0) {
+        size_t share = (lane->held_bytes + lane->stock.bytes) / STOCK_SHARE;
+        bound = share + (share < STOCK_MORE ? share : STOCK_MORE);
+    }
+    return bound > FREEHOLD__EMPTY_FLOOR ? bound : FREEHOLD__EMPTY_FLOOR;
+}
+
+/* Granules of which a span of the class begins at a multiple: its slots lie at such of their size, and whole pages
+ * can be purged. */
+static unsigned alignment(const freehold__size_class *class)
+{
+    size_t align = class->size & -class->size;
+    if (align < page())
+        align = page();
+    return (unsigned)freehold__in_granules(align);
+}
+
+/*
+ * A slab for `to`, which is in no list. Memory that is resident is used before other is: that of the lane's empty slabs
+ * too. A few are kept as they are until nothing else is long enough, because what comes next is often the same again.
+ */
+static freehold__slab *from_stock(
+    freehold__lane *lane, const freehold__bin *bin, freehold__lane *to)
+{
+    if (!stocked(lane, bin))
+        return NULL;
+    unsigned granules = (unsigned)wanted_granules(lane, bin);
+    unsigned align = alignment(freehold__heap_class(lane->heap, bin->index));
+    if (lane->empty_bytes > lane->held_bytes / STOCK_AT)
+        stock_empties(lane);
+    freehold__slab *slab = freehold__stock_take(&lane->stock, granules, align);
+    if (slab == NULL && lane->empty_bytes != 0) {
+        stock_empties(lane);
+        slab = freehold__stock_take(&lane->stock, granules, align);
+    }
+    if (slab == NULL)
+        return NULL;
+    return make_slab(lane, bin, (freehold__span){slab->base, slab, slab->zeroed}, granules, to);
+}
+
+/*
+ * Where slabs are not short. A class that is stocked takes the block that the page layer would cut, as a whole: the
+ * rest is of more use here, where what lies side by side is put together whatever its length.
+ */
+static freehold__span long_span(freehold__lane *lane, freehold__bin *bin, size_t granules)
+{
+    freehold__pages *pages = &lane->heap->pages;
+    bool exact = (granules & (granules - 1)) == 0 || !stocked(lane, bin) || pages->quota != NULL ||
+                 pages->retain == FREEHOLD__RETAIN_IMMEDIATE;
+    size_t block = exact ? granules : (size_t)2 << freehold__highest_bit(granules);
+    freehold__span span = freehold__pages_take(pages, (unsigned)block);
+    if (span.base != 0 && !exact) {
+        freehold__slab *slab = span.descriptor;
+        slab->base = span.base;
+        slab->zeroed = span.zeroed;
+        freehold__stock_keep_rest(&lane->stock, slab, (unsigned)granules);
+    }
+    return span;
+}
+
 static freehold__slab *new_slab(freehold__lane *lane, freehold__bin *bin)
 {
     const freehold__size_class *class = freehold__heap_class(lane->heap, bin->index);
     size_t granules = wanted_granules(lane, bin);
-    freehold__span span = FREEHOLD__SHORT_SLABS
-                              ? short_span(lane, class, &granules)
-                              : freehold__pages_take(&lane->heap->pages, (unsigned)granules);
-    return span.base != 0 ? make_slab(lane, bin, span, granules) : NULL;
+    freehold__span span =
+        FREEHOLD__SHORT_SLABS ? short_span(lane, class, &granules) : long_span(lane, bin, granules);
+    return span.base != 0 ? make_slab(lane, bin, span, granules, lane) : NULL;
 }
 
-/* The class whose empty slab serves the bin best: its span is as long, or up to a quarter longer. */
-static freehold__bin *with_empty(freehold__lane *lane, const freehold__bin *bin)
+/* Gives spans back, the longest first, until there are no more than so many bytes. */
+static freehold__cold void shrink_stock(freehold__lane *lane, size_t to)
 {
-    size_t wanted = wanted_granules(lane, bin), best = wanted + wanted / 4 + 1;
-    freehold__bin *found = NULL;
-    for (unsigned i = 0; i < FREEHOLD__CLASSES; i++) {
-        const freehold__slab *empty = lane->bin[i].empty;
-        if (empty == NULL)
-            continue;
-        size_t granules = freehold__in_granules(freehold__slab_bytes(empty));
-        if (granules >= wanted && granules < best) {
-            best = granules;
-            found = &lane->bin[i];
-        }
+    while (lane->stock.bytes > to) {
+        freehold__slab *slab = freehold__stock_take_longest(&lane->stock, lane->stock.bytes - to);
+        freehold__pages_give(&lane->heap->pages, slab->base, !slab->zeroed);
     }
-    return found;
-}
-
-/*
- * An empty slab of another class changes its class: memory that is resident is used before other
- * is. As if it went back and came again: it leaves its owner first, which fails when a notice is on
- * its way. Under the pages lock, because who walks all spans reads what a slab is.
- */
-static freehold__slab *convert_empty(freehold__lane *lane, freehold__bin *bin)
-{
-    if (lane->heap->own_class != NULL)
-        return NULL; /* there is no other class */
-    bool few =
-        freehold__size_classes[bin->index].slots < MANY_SLOTS; /* else the way is shared by many */
-    freehold__bin *other = few && lane->empty_bytes != 0 ? with_empty(lane, bin) : NULL;
-    if (other == NULL)
-        return NULL;
-    freehold__slab *slab = other->empty;
-    unlink_slab(lane, other, slab);
-    uintptr_t mine = (uintptr_t)lane;
-    freehold__lock_take(&lane->heap->pages.lock);
-    bool left = atomic_compare_exchange_strong_explicit(
-        &slab->owner, &mine, 0, memory_order_seq_cst, memory_order_relaxed);
-    if (left) {
-        freehold__lane_count(lane, slab, -1);
-        size_t granules = freehold__in_granules(freehold__slab_bytes(slab));
-        make_slab(lane, bin, (freehold__span){slab->base, slab, false}, granules);
-    }
-    freehold__lock_drop(&lane->heap->pages.lock);
-    if (!left)
-        push_empty(lane, other, slab);
-    return left ? slab : NULL;
 }
 
 /* Free slots at which a full slab is worth lifting again: an eighth. Of few slots a quarter, for a
@@ -382,17 +458,25 @@ static unsigned rejoin_at(const freehold__bin *bin, const freehold__slab *slab)
     return free > 0 ? free : 1;
 }
 
+/* Whether there is room for another empty slab; or it is put together with what is in stock first (give_empties). */
 static bool keeps_empty(
     const freehold__lane *lane, const freehold__bin *bin, const freehold__slab *slab)
 {
+    size_t empty = lane->empty_bytes + lane->stock.bytes + freehold__slab_bytes(slab);
     if (lane->heap->pages.retain == FREEHOLD__RETAIN_IMMEDIATE)
         return false;
     if (slab->slots >= MANY_SLOTS)
         return bin->empties < EMPTIES_FEW;
-    size_t bound = lane->held_bytes / EMPTY_SHARE;
-    if (bound < FREEHOLD__EMPTY_FLOOR)
-        bound = FREEHOLD__EMPTY_FLOOR;
-    return lane->empty_bytes + freehold__slab_bytes(slab) <= bound;
+    return empty <= empty_bound(lane) || lane->stock.bytes != 0;
+}
+
+/* The lane has too much that is empty: what is longest goes back, put together from what lies side by side. */
+static freehold__cold void give_empties(freehold__lane *lane)
+{
+    size_t bound = empty_bound(lane);
+    stock_empties(lane);
+    bound -= bound / GIVE_SHARE;
+    shrink_stock(lane, lane->empty_bytes < bound ? bound - lane->empty_bytes : 0);
 }
 
 /* Puts a slab into the list that its count of free slots calls for, from wherever it is now; or
@@ -406,6 +490,8 @@ static void place(freehold__lane *lane, freehold__slab *slab)
         freehold__slab_set_trigger(slab, FREEHOLD__TRIGGER_NEVER);
         if (keeps_empty(lane, bin, slab) || !release_slab(lane, slab))
             push_empty(lane, bin, slab);
+        if (lane->stock.bytes != 0 && lane->empty_bytes + lane->stock.bytes > empty_bound(lane))
+            give_empties(lane);
     } else if (free >= enough) {
         freehold__slab_set_trigger(slab, 0);
         enqueue(bin, slab);
@@ -436,7 +522,9 @@ freehold__slab *freehold__lane_surrender(freehold__lane *lane, unsigned index, f
 {
     freehold__bin *bin = &lane->bin[index];
     freehold__slab *slab = bin->first != NULL ? bin->first : bin->empty;
-    return slab != NULL && hand_over(lane, bin, slab, to) ? slab : NULL;
+    if (slab == NULL)
+        return from_stock(lane, bin, to);
+    return hand_over(lane, bin, slab, to) ? slab : NULL;
 }
 
 /* ---- the inbox ------------------------------------------------------------------------------- */
@@ -657,7 +745,7 @@ static bool refill_own(freehold__lane *lane, freehold__bin *bin)
 /* From a lane whose thread has exited, or from the page layer. */
 static bool refill_more(freehold__lane *lane, freehold__bin *bin)
 {
-    freehold__slab *slab = convert_empty(lane, bin);
+    freehold__slab *slab = from_stock(lane, bin, lane);
     if (slab == NULL &&
         atomic_load_explicit(&lane->heap->parked_count, memory_order_relaxed) != 0) {
         freehold__lane_leave(lane); /* no two lanes are locked at once */
@@ -922,5 +1010,9 @@ void freehold__lane_retain(freehold__lane *lane, bool still, uint32_t now, size_
     for (; look->bin <= FREEHOLD__CLASSES; look->bin++)
         if (!retain_bin(lane, still, slice, &left))
             return;
+    /* Like empty slabs; last, for some have come into stock meanwhile. */
+    if (lane->stock.bytes != 0)
+        shrink_stock(lane, slice == NULL ? 0 : lane->stock.bytes - lane->stock.idle);
+    lane->stock.idle = lane->stock.bytes;
     look->under_way = false;
 }

@@ -18,6 +18,7 @@
 #ifndef FREEHOLD_ALLOCATORS_LANE_H
 #define FREEHOLD_ALLOCATORS_LANE_H
 
+#include "allocators/stock.h"
 #include "base/assert.h"
 #include "objects/slab.h"
 #include "pages/page_map.h"
@@ -66,6 +67,7 @@ typedef struct freehold__lane {
     struct freehold__lane *next;        /* all lanes of the heap, for ever */
     struct freehold__lane *next_parked; /* heap's lock */
     size_t held_bytes, empty_bytes;     /* spans owned, spans of empty slabs */
+    freehold__stock stock;
     freehold__look look;
     freehold__slab *resting;         /* stack of resting slabs, of any class; only under a quota */
     uint64_t lifted;                 /* slots ever lifted: allocations, and those still lifted */

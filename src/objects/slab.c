@@ -281,15 +281,13 @@ void freehold__slab_set_purged(freehold__slab *slab, size_t page, size_t from, s
 
 /* ---- the validator --------------------------------------------------------------------------- */
 
-/* Short ones are for small machines; a slab that was one of another class is up to a quarter longer. */
 static bool has_length_of(const freehold__slab *slab, const freehold__size_class *class)
 {
     uint32_t usual = (uint32_t) class->granules << FREEHOLD__GRANULE_SHIFT;
     if (slab->bytes == usual)
         return slab->slots == class->slots;
-    bool may_be = slab->bytes < usual ? FREEHOLD__SHORT_SLABS : slab->bytes <= usual + usual / 4;
-    return may_be && slab->bytes % FREEHOLD__GRANULE == 0 && slab->slots != 0 &&
-           slab->slots == slab->bytes / slab->size;
+    return FREEHOLD__SHORT_SLABS && slab->bytes < usual && slab->bytes % FREEHOLD__GRANULE == 0 &&
+           slab->slots == slab->bytes / slab->size && slab->slots != 0;
 }
 
 const char *freehold__slab_check(const freehold__slab *slab, const freehold__size_class *class)

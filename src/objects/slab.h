@@ -88,6 +88,8 @@ typedef struct freehold__slab {
     uint16_t seen_used;     /* value of used at the last look of retention */
     uint16_t purged_lifted; /* slots that were lifted when it was purged: less now means use */
     bool zeroed;            /* the span came reading zero */
+    _Atomic uintptr_t
+        stock; /* the stock that the span is in (allocators/stock.h): it is no slab now; or 0 */
 } freehold__slab;
 
 extern freehold__slab_word freehold__no_word; /* no bits, for ever */

@@ -108,7 +108,7 @@ typedef struct age {
 static void insert(
     freehold__buddy *buddy, freehold__granule *block, unsigned order, unsigned dirty, age when)
 {
-    block->state = FREEHOLD__GRANULE_FREE;
+    freehold__granule_set_state(block, FREEHOLD__GRANULE_FREE);
     block->order = (uint8_t)order;
     block->dirty = (uint16_t)dirty;
     block->freed_at = when.freed_at;
@@ -127,7 +127,7 @@ static age remove_block(freehold__buddy *buddy, freehold__granule *block)
         when.older = block->older;
         age_unlink(buddy, block);
     }
-    block->state = FREEHOLD__GRANULE_INSIDE;
+    freehold__granule_set_state(block, FREEHOLD__GRANULE_INSIDE);
     buddy->free -= (size_t)1 << block->order;
     buddy->dirty -= block->dirty;
     return when;
@@ -144,7 +144,8 @@ static freehold__granule *free_buddy(freehold__section *section, unsigned first,
     if (order + 1 >= FREEHOLD__ORDERS)
         return NULL;
     freehold__granule *other = &section->granule[first ^ (1u << order)];
-    bool whole = other->state == FREEHOLD__GRANULE_FREE && other->order == order;
+    bool whole =
+        freehold__granule_state_of(other) == FREEHOLD__GRANULE_FREE && other->order == order;
     return whole ? other : NULL;
 }
 
@@ -197,7 +198,7 @@ void freehold__buddy_give(freehold__buddy *buddy, freehold__section *section, un
 {
     freehold__assert(first >= FREEHOLD__USER_GRANULE);
     freehold__assert(first + granules <= FREEHOLD__SECTION_GRANULES);
-    section->granule[first].state = FREEHOLD__GRANULE_INSIDE;
+    freehold__granule_set_state(&section->granule[first], FREEHOLD__GRANULE_INSIDE);
     if (dirty)
         freehold__dirty_mark(section, first, granules, true);
     while (granules > 0) {
@@ -223,7 +224,7 @@ bool freehold__buddy_remove(freehold__buddy *buddy, freehold__section *section)
     unsigned at;
     for (at = FREEHOLD__USER_GRANULE; at < section->end; at *= 2) {
         const freehold__granule *part = &section->granule[at];
-        if (part->state != FREEHOLD__GRANULE_FREE || 1u << part->order != at)
+        if (freehold__granule_state_of(part) != FREEHOLD__GRANULE_FREE || 1u << part->order != at)
             return false;
     }
     for (at = FREEHOLD__USER_GRANULE; at < section->end; at *= 2)
@@ -261,8 +262,8 @@ freehold__granule *freehold__buddy_take(freehold__buddy *buddy, unsigned granule
     unsigned first = freehold__granule_number(block);
     age when = remove_block(buddy, block);
     /* The tail cannot merge back: its buddy is what is being taken. */
-    block->state = FREEHOLD__GRANULE_USED;
-    block->granules = (uint16_t)granules;
+    freehold__granule_set_state(block, FREEHOLD__GRANULE_USED);
+    freehold__granule_set_length(block, granules);
     insert_range(buddy, section, first + granules, (1u << order) - granules, when);
     return block;
 }
@@ -291,7 +292,7 @@ static const char *check_free(const freehold__section *section, unsigned at, uns
             "buddy: a free block miscounts its dirty granules", block, dirty, block->dirty);
     unsigned other = at ^ length;
     if (block->order + 1u < FREEHOLD__ORDERS && other >= FREEHOLD__USER_GRANULE &&
-        section->granule[other].state == FREEHOLD__GRANULE_FREE &&
+        freehold__granule_state_of(&section->granule[other]) == FREEHOLD__GRANULE_FREE &&
         section->granule[other].order == block->order)
         return freehold__corrupt("buddy: two free buddies are not merged", block);
     return NULL;
@@ -303,14 +304,15 @@ static const char *check_block(const freehold__section *section, unsigned at, un
     if (length == 0 || at + length > section->end)
         return freehold__corrupt("buddy: a block ends outside its section", block);
     for (unsigned i = 1; i < length; i++)
-        if (section->granule[at + i].state != FREEHOLD__GRANULE_INSIDE)
+        if (freehold__granule_state_of(&section->granule[at + i]) != FREEHOLD__GRANULE_INSIDE)
             return freehold__corrupt("buddy: two blocks overlap", &section->granule[at + i]);
     for (unsigned i = 0; i < length; i++)
-        if ((section->map[at + i] != 0) != (block->state == FREEHOLD__GRANULE_USED) ||
+        if ((section->map[at + i] != 0) !=
+                (freehold__granule_state_of(block) == FREEHOLD__GRANULE_USED) ||
             section->map[at + i] != section->map[at])
             return freehold__corrupt(
                 "page map: it does not agree with the block", &section->map[at + i]);
-    if (block->state == FREEHOLD__GRANULE_FREE)
+    if (freehold__granule_state_of(block) == FREEHOLD__GRANULE_FREE)
         return check_free(section, at, length);
     return freehold__corrupt_unless("buddy: a granule in use is marked as free and dirty", block, 0,
         freehold__dirty_count(section, at, length));
@@ -331,12 +333,12 @@ static const char *check_section(const freehold__section *section, size_t *free,
         return freehold__corrupt("buddy: the end of what has been added is wrong", section);
     while (at < section->end) {
         const freehold__granule *block = &section->granule[at];
-        bool is_free = block->state == FREEHOLD__GRANULE_FREE;
-        if (!is_free && block->state != FREEHOLD__GRANULE_USED)
+        bool is_free = freehold__granule_state_of(block) == FREEHOLD__GRANULE_FREE;
+        if (!is_free && freehold__granule_state_of(block) != FREEHOLD__GRANULE_USED)
             return freehold__corrupt("buddy: a granule belongs to no block", block);
         if (is_free && block->order >= FREEHOLD__ORDERS)
             return freehold__corrupt("buddy: no such order", block);
-        unsigned length = is_free ? 1u << block->order : block->granules;
+        unsigned length = is_free ? 1u << block->order : freehold__granule_length(block);
         const char *wrong = check_block(section, at, length);
         if (wrong != NULL)
             return wrong;
@@ -347,7 +349,8 @@ static const char *check_section(const freehold__section *section, size_t *free,
         at += length;
     }
     for (; at < FREEHOLD__SECTION_GRANULES; at++)
-        if (section->map[at] != 0 || section->granule[at].state != FREEHOLD__GRANULE_INSIDE)
+        if (section->map[at] != 0 ||
+            freehold__granule_state_of(&section->granule[at]) != FREEHOLD__GRANULE_INSIDE)
             return freehold__corrupt(
                 "buddy: a granule is in use that was never added", &section->granule[at]);
     return NULL;
@@ -362,7 +365,7 @@ static const char *check_order(
     for (const freehold__granule *b = buddy->first[order]; b != NULL; before = b, b = b->next) {
         if (!is_granule(sections, b))
             return freehold__corrupt("buddy: a list leads out of the sections", before);
-        if (b->state != FREEHOLD__GRANULE_FREE || b->order != order)
+        if (freehold__granule_state_of(b) != FREEHOLD__GRANULE_FREE || b->order != order)
             return freehold__corrupt("buddy: a block is in the wrong list", b);
         if (b->prev != before)
             return freehold__corrupt("buddy: a list is not linked both ways", b);
@@ -381,7 +384,7 @@ static const char *check_ages(
     for (const freehold__granule *b = buddy->oldest; b != NULL; before = b, b = b->newer) {
         if (!is_granule(sections, b))
             return freehold__corrupt("buddy: the list by age leads out of the sections", before);
-        if (b->state != FREEHOLD__GRANULE_FREE || b->dirty == 0)
+        if (freehold__granule_state_of(b) != FREEHOLD__GRANULE_FREE || b->dirty == 0)
             return freehold__corrupt("buddy: a block in the list by age is not dirty and free", b);
         if (b->older != before)
             return freehold__corrupt("buddy: the list by age is not linked both ways", b);

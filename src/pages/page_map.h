@@ -67,6 +67,15 @@ static inline void *freehold__page_map_find(uintptr_t address)
     return (char *)section + section->map[freehold__granule_index(address)];
 }
 
+/* The same for whoever knows nothing of the span: it may just come or go. Then it is some descriptor of the section, or
+ * all zero. */
+static inline void *freehold__page_map_guess(uintptr_t address)
+{
+    freehold__section *section = freehold__section_at(address);
+    const uint32_t *offset = &section->map[freehold__granule_index(address)];
+    return (char *)section + __atomic_load_n(offset, __ATOMIC_RELAXED);
+}
+
 /* Notes a section; false when it lies outside the table. */
 bool freehold__page_map_add(uintptr_t section_base);
 void freehold__page_map_remove(uintptr_t section_base);

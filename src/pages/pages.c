@@ -107,22 +107,6 @@ static bool add_memory(freehold__pages *pages)
     return freehold__buddy_add(&pages->buddy, pages->sections);
 }
 
-/* The descriptor of a span's first granule: its own for ever, so that it keeps its type. */
-static void *descriptor_of(freehold__section *section, freehold__granule *first)
-{
-    if (first->descriptor == 0) {
-        first->descriptor = (uint16_t)section->next_descriptor;
-        section->next_descriptor += FREEHOLD__DESCRIPTOR / FREEHOLD__DESCRIPTOR_UNIT;
-    }
-    return freehold__section_descriptor(section, first->descriptor);
-}
-
-static void map_set(freehold__section *section, unsigned first, unsigned granules, unsigned unit)
-{
-    for (unsigned i = 0; i < granules; i++)
-        section->map[first + i] = unit * FREEHOLD__DESCRIPTOR_UNIT;
-}
-
 static void count_used(freehold__pages *pages, size_t more, size_t less)
 {
     size_t used = pages->used + more - less;
@@ -179,10 +163,10 @@ static freehold__span take_span(freehold__pages *pages, unsigned granules, bool 
         freehold__section *section = freehold__granule_section(first);
         unsigned number = freehold__granule_number(first);
         span.base = freehold__granule_address(section, number);
-        span.descriptor = descriptor_of(section, first);
+        span.descriptor = freehold__granule_descriptor(section, first);
         span.zeroed = freehold__dirty_count(section, number, granules) == 0;
         freehold__dirty_mark(section, number, granules, false);
-        map_set(section, number, granules, first->descriptor);
+        freehold__section_set_map(section, number, granules, first->descriptor);
         pages->empty -= section->used == 0;
         section->used += granules;
         count_used(pages, granules, 0);
@@ -309,9 +293,10 @@ void freehold__pages_give(freehold__pages *pages, uintptr_t base, bool dirty)
     unsigned number = freehold__granule_index(base);
     uint32_t now = freehold__port_milliseconds();
     freehold__lock_take(&pages->lock);
-    unsigned granules = section->granule[number].granules;
-    freehold__assert(section->granule[number].state == FREEHOLD__GRANULE_USED);
-    map_set(section, number, granules, 0);
+    unsigned granules = freehold__granule_length(&section->granule[number]);
+    freehold__assert(
+        freehold__granule_state_of(&section->granule[number]) == FREEHOLD__GRANULE_USED);
+    freehold__section_set_map(section, number, granules, 0);
     freehold__buddy_give(&pages->buddy, section, number, granules, dirty, now);
     count_used(pages, 0, granules);
     if (!dirty)
@@ -495,25 +480,38 @@ void freehold__pages_set_huge(freehold__pages *pages, freehold__huge huge)
 
 /* ---- looking, ending ------------------------------------------------------------------------- */
 
+void freehold__pages_await_walk(freehold__pages *pages)
+{
+    if (freehold__likely(atomic_load_explicit(&pages->walked, memory_order_seq_cst) == 0))
+        return;
+    freehold__lock_take(&pages->lock);
+    freehold__lock_drop(&pages->lock);
+}
+
 void freehold__pages_walk(freehold__pages *pages,
     void (*visit)(void *context, uintptr_t base, void *descriptor), void *context)
 {
     freehold__lock_take(&pages->lock);
+    atomic_store_explicit(&pages->walked, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst); /* before every owner word is read */
     for (freehold__section *section = pages->sections; section != NULL; section = section->next) {
         unsigned at = FREEHOLD__USER_GRANULE;
         while (at < section->end) {
             freehold__granule *block = &section->granule[at];
-            if (block->state == FREEHOLD__GRANULE_USED) {
+            freehold__granule_state state = freehold__granule_state_of(block);
+            if (state == FREEHOLD__GRANULE_USED) {
+                unsigned granules = freehold__granule_length(block);
                 visit(context, freehold__granule_address(section, at),
                     freehold__section_descriptor(section, block->descriptor));
-                at += block->granules;
+                at += granules;
             } else {
-                /* A block that is being purged is in no state; its granules are passed one by one.
-                 * */
-                at += block->state == FREEHOLD__GRANULE_FREE ? 1u << block->order : 1u;
+                /* A block that is being purged, or was just joined to the one before, is in no state;
+                 * its granules are passed one by one. */
+                at += state == FREEHOLD__GRANULE_FREE ? 1u << block->order : 1u;
             }
         }
     }
+    atomic_store_explicit(&pages->walked, 0, memory_order_release);
     freehold__lock_drop(&pages->lock);
 }
 

@@ -42,6 +42,7 @@ typedef struct freehold__pages {
      * wait for their turn, and leave together. Written under the lock. */
     _Atomic(freehold__section *) waiting, leaving;
     _Atomic uint64_t purged_bytes, span_allocations;
+    _Atomic uint32_t walked; /* somebody walks all spans; written under the lock */
     freehold__large large;
 } freehold__pages;
 
@@ -120,6 +121,13 @@ static inline uint64_t freehold__pages_misses(const freehold__pages *pages)
 /* Calls visit for every span in use, under the lock; visit must not call back. */
 void freehold__pages_walk(freehold__pages *pages,
     void (*visit)(void *context, uintptr_t base, void *descriptor), void *context);
+
+/*
+ * When this returns, nobody who walks reads any longer what a slab was whose owner word was set to 0 before,
+ * sequentially consistent. It takes the lock only when there is a walk: who walks says so, then reads owner words (acquire);
+ * who has set one to 0 looks whether anybody walks. At least one sees the other.
+ */
+void freehold__pages_await_walk(freehold__pages *pages);
 
 /* The full validator: NULL, or what is wrong. */
 const char *freehold__pages_check(freehold__pages *pages);

@@ -29,6 +29,53 @@ bool freehold__section_open(freehold__section *section)
         FREEHOLD__PROTECT_READ_WRITE);
 }
 
+void *freehold__granule_descriptor(freehold__section *section, freehold__granule *first)
+{
+    if (first->descriptor == 0)
+        first->descriptor = (uint16_t)atomic_fetch_add_explicit(&section->next_descriptor,
+            FREEHOLD__DESCRIPTOR / FREEHOLD__DESCRIPTOR_UNIT, memory_order_relaxed);
+    return freehold__section_descriptor(section, first->descriptor);
+}
+
+void freehold__section_set_map(
+    freehold__section *section, unsigned first, unsigned granules, unsigned unit)
+{
+    for (unsigned i = 0; i < granules; i++)
+        __atomic_store_n(
+            &section->map[first + i], unit * FREEHOLD__DESCRIPTOR_UNIT, __ATOMIC_RELAXED);
+}
+
+/* ---- a span is divided, or put together ------------------------------------------------------- */
+
+/*
+ * Who walks meanwhile goes from a block to the next by its length: so the second one is a span before
+ * the first one ends where it begins, and the first one is long before the second is none.
+ */
+void *freehold__span_split(uintptr_t base, unsigned granules)
+{
+    freehold__section *section = freehold__section_at(base);
+    unsigned number = freehold__granule_index(base);
+    freehold__granule *first = &section->granule[number], *second = first + granules;
+    unsigned rest = freehold__granule_length(first) - granules;
+    void *descriptor = freehold__granule_descriptor(section, second);
+    freehold__section_set_map(section, number + granules, rest, second->descriptor);
+    freehold__granule_set_length(second, rest);
+    freehold__granule_set_state(second, FREEHOLD__GRANULE_USED);
+    freehold__granule_set_length(first, granules);
+    return descriptor;
+}
+
+void freehold__span_join(uintptr_t base, uintptr_t second)
+{
+    freehold__section *section = freehold__section_at(base);
+    unsigned number = freehold__granule_index(second);
+    freehold__granule *first = &section->granule[freehold__granule_index(base)];
+    unsigned more = freehold__granule_length(&section->granule[number]);
+    freehold__section_set_map(section, number, more, first->descriptor);
+    freehold__granule_set_length(first, freehold__granule_length(first) + more);
+    freehold__granule_set_state(&section->granule[number], FREEHOLD__GRANULE_INSIDE);
+}
+
 void freehold__section_set_huge(freehold__section *section, unsigned first, freehold__huge huge)
 {
     uintptr_t from = freehold__granule_address(section, first);

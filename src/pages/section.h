@@ -19,6 +19,7 @@
 #ifndef FREEHOLD_PAGES_SECTION_H
 #define FREEHOLD_PAGES_SECTION_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,17 +55,21 @@ typedef enum freehold__section_pages {
     FREEHOLD__SECTION_SPLIT     /* no more */
 } freehold__section_pages;
 
-/* What is known of a block of granules, kept with its first one. Guarded by the lock of the page
- * instance. */
+/*
+ * What is known of a block of granules, kept with its first one. Guarded by the lock of the page
+ * instance; but a span in use is divided, and put together again, by whoever has it, without the
+ * lock (freehold__span_split). So of state and length who walks all spans under the lock reads
+ * either the old division or the new one: both are atomics.
+ */
 typedef struct freehold__granule {
     struct freehold__granule *next, *prev;   /* free: the list of its order */
     struct freehold__granule *newer, *older; /* free and dirty: the list by age */
     uint32_t freed_at;                       /* free: when the larger part was, in ms */
-    uint16_t granules;                       /* used: length of the span */
+    _Atomic uint16_t granules;               /* used: length of the span */
     uint16_t dirty;                          /* free: granules of the block that may be resident */
     uint16_t descriptor;                     /* in units; 0 until it first needs one */
     uint8_t order;                           /* free: log2 of the length */
-    uint8_t state;                           /* freehold__granule_state */
+    _Atomic uint8_t state;                   /* freehold__granule_state */
 } freehold__granule;
 
 typedef struct freehold__section {
@@ -73,16 +78,18 @@ typedef struct freehold__section {
     /* What is small is here, in the page where the map of the first granules begins. */
     struct freehold__pages *pages;
     struct freehold__section *next;
-    uint32_t next_descriptor; /* units */
-    uint32_t end;             /* first granule not yet in the buddies */
-    uint32_t used;            /* granules in spans */
+    _Atomic uint32_t next_descriptor; /* units */
+    uint32_t end;                     /* first granule not yet in the buddies */
+    uint32_t used;                    /* granules in spans */
     /* freehold__section_pages. Written under the page lock; only a purge, without it, goes from
      * ADAPTIVE to SPLIT. */
     _Atomic uint32_t huge; /* a word: not every processor exchanges a byte */
     uint64_t dirty[(FREEHOLD__SECTION_GRANULES + 63) / 64]; /* free granules that may be resident */
 
     /* Granule -> descriptor, in bytes from the start of the section structure. Written under the
-     * page lock while the span is in nobody's hands; read without one. */
+     * page lock while the span is in nobody's hands, or by who has it, while no allocation is in it;
+     * read without one. (Not of an atomic type: who holds an address in a span reads what was written
+     * before it was handed out, by an instruction that the compiler may make part of another.) */
     uint32_t map[FREEHOLD__SECTION_GRANULES];
     freehold__granule granule[FREEHOLD__SECTION_GRANULES];
 } freehold__section;
@@ -123,6 +130,51 @@ static inline uintptr_t freehold__granule_address(const freehold__section *secti
 static inline void *freehold__section_descriptor(freehold__section *section, unsigned unit)
 {
     return (char *)section + (size_t)unit * FREEHOLD__DESCRIPTOR_UNIT;
+}
+
+/* Whoever reads a block's state also sees its length and descriptor. */
+static inline freehold__granule_state freehold__granule_state_of(const freehold__granule *block)
+{
+    return (freehold__granule_state)atomic_load_explicit(&block->state, memory_order_acquire);
+}
+
+static inline void freehold__granule_set_state(
+    freehold__granule *block, freehold__granule_state state)
+{
+    atomic_store_explicit(&block->state, (uint8_t)state, memory_order_release);
+}
+
+static inline unsigned freehold__granule_length(const freehold__granule *block)
+{
+    return atomic_load_explicit(&block->granules, memory_order_acquire);
+}
+
+static inline void freehold__granule_set_length(freehold__granule *block, unsigned granules)
+{
+    atomic_store_explicit(&block->granules, (uint16_t)granules, memory_order_release);
+}
+
+/* The descriptor of a block's first granule: its own for ever, so that it keeps its type. By whoever
+ * has the block. */
+void *freehold__granule_descriptor(freehold__section *section, freehold__granule *first);
+
+/* The map of so many granules leads to the first one's descriptor, which it has; or, without one, nowhere. */
+void freehold__section_set_map(
+    freehold__section *section, unsigned first, unsigned granules, unsigned unit);
+
+/*
+ * A span in use becomes two, the first of so many granules; the descriptor of the second. And two become one, whose
+ * descriptor is the first one's. By who has them, when there is no allocation in what changes its descriptor; no
+ * lock.
+ */
+void *freehold__span_split(uintptr_t base, unsigned granules);
+void freehold__span_join(uintptr_t base, uintptr_t second);
+
+/* Granules of a span in use, by who has it. */
+static inline unsigned freehold__span_granules(uintptr_t base)
+{
+    return freehold__granule_length(
+        &freehold__section_at(base)->granule[freehold__granule_index(base)]);
 }
 
 /* Which pages the users' part gets from that granule on: the state before it is small, and touched here

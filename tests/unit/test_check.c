@@ -23,6 +23,7 @@ static freehold__heap heap;
 
 static freehold__lane *mine, *parked, *third;
 static freehold__slab *active, *full, *partial, *partial2, *empty, *empty2, *pending;
+static freehold__slab *stocked, *stocked2; /* the second one is the first of its list */
 static freehold__section *section;
 static freehold__granule *free_dirty, *free_clean, *used_span;
 
@@ -54,6 +55,12 @@ static freehold__granule *granule_of(const freehold__slab *slab)
     return &freehold__section_at(slab->base)->granule[freehold__granule_index(slab->base)];
 }
 
+static unsigned list_of_stock(void)
+{
+    CHECK(mine->stock.nonempty != 0);
+    return freehold__highest_bit(mine->stock.nonempty);
+}
+
 static void build(void)
 {
     static void *slots[12][64];
@@ -83,6 +90,10 @@ static void build(void)
         give(mine, slots[3][i]);
         give(mine, slots[4][i]);
     }
+    for (unsigned i = 0; i < 3; i++) /* of blocks of 64 granules, 24 of each are left */
+        CHECK(take(mine, 320 * 1024) != NULL);
+    stocked2 = mine->stock.first[list_of_stock()];
+    stocked = stocked2->next;
     pending = slab_of(slots[5][0]);
     give(third, slots[5][7]);
     give(third, slots[5][9]);
@@ -119,6 +130,7 @@ static void build(void)
     CHECK(empty->state == FREEHOLD__SLAB_EMPTY && empty2->state == FREEHOLD__SLAB_EMPTY);
     CHECK((pending->owner & FREEHOLD__PENDING) != 0 && mine->inbox == pending);
     CHECK(free_dirty != NULL && free_clean != NULL);
+    CHECK(stocked->stock == (uintptr_t)&mine->stock && stocked->prev == stocked2);
     CHECK_SOUND(freehold__heap_check(&heap));
 }
 
@@ -313,6 +325,16 @@ static void fields_of_lanes(void **state)
         FIELD(mine, inbox, POINTER),
         FIELD(mine, held_bytes, NUMBER),
         FIELD(mine, empty_bytes, NUMBER),
+        FIELD(mine, stock.bytes, NUMBER),
+        FIELD(mine, stock.nonempty, BITS),
+        FIELD(mine, stock.first[list_of_stock()], POINTER),
+        FIELD(mine, stock.first[3], POINTER),
+        FIELD(stocked, stock, NUMBER),
+        FIELD(stocked, owner, POINTER),
+        FIELD(stocked, base, NUMBER),
+        FIELD(stocked2, next, POINTER),
+        FIELD(stocked, prev, POINTER),
+        FIELD(granule_of(stocked), granules, NUMBER),
         FIELD(mine, next, POINTER),
         FIELD(third, next, POINTER),
         FIELD((&heap), lanes, POINTER),
@@ -324,6 +346,7 @@ static void fields_of_lanes(void **state)
         FIELD(parked, held_bytes, NUMBER),
         FIELD(parked, state, NUMBER),
         CANNOT(bin, idle_empties, NUMBER, "a hint to retention"),
+        CANNOT(mine, stock.idle, NUMBER, "a hint to retention"),
         CANNOT(mine, lifted, NUMBER, "nothing else counts allocations"),
         CANNOT(mine, slow_paths, NUMBER, "any number is right"),
     };
