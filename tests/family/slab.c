@@ -150,7 +150,7 @@ static void every_free_slot_is_found(void **unused)
     freehold__fault_set(1, UINT64_MAX);
     while ((block[count] = freehold_alloc(&slab, 1000)) != NULL)
         assert_true(++count < MOST);
-    assert_true(count > 400);
+    assert_true(count > (sizeof(void *) == 8 ? 1000 : 400)); /* the first part of a section */
     for (size_t step = 0; step < 100; step++) {
         size_t i = step * 7919 % count;
         assert_int_equal(freehold_free(&slab, block[i]), 1008);

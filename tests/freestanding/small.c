@@ -179,7 +179,8 @@ static void refuse(void)
     REFUSED(memory + 8, 99 * 48, 48, set, enough);
     REFUSED(memory, 0 - (uintptr_t)memory, 48, set, enough);
     REFUSED(memory, sizeof memory, 48, NULL, enough);
-    REFUSED(memory, sizeof memory, 48, (uint64_t *)(void *)((char *)set + 2), enough);
+    REFUSED(memory, sizeof memory, 48, (uint64_t *)(void *)((char *)set + _Alignof(uint64_t) / 2),
+        enough);
     REFUSED(memory, sizeof memory, 48, set, enough - 1);
     REFUSED(memory, sizeof memory, 48, (uint64_t *)(void *)memory, enough);
     REFUSED(memory, sizeof memory, 48, (uint64_t *)(void *)(memory + sizeof memory - 8), enough);
