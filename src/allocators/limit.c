@@ -300,8 +300,8 @@ static void *remap(freehold_allocator *self, void *block, size_t bytes)
     size_t old = freehold_usable_size(s->parent, block);
     if (resize(self, block, bytes, old))
         return block;
-    old = freehold_usable_size(
-        s->parent, block); /* of what it was to grow by it may have kept some */
+    /* Of what it was to grow by it may have kept some. */
+    old = freehold_usable_size(s->parent, block);
     bool room = bytes <= SIZE_MAX / 2 && charge(s, 2 * bytes);
     return room ? move_in_parent(self, block, bytes, old) : move_by_copy(self, block, bytes, old);
 }

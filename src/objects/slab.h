@@ -84,12 +84,11 @@ typedef struct freehold__slab {
     /* Seldom read; the lane's lock. */
     _Alignas(64) struct freehold__slab *next; /* the list of its state */
     struct freehold__slab *prev;
-    uint64_t purged;        /* bit per unit of the span (see slab.c) that holds no memory */
-    uint16_t seen_used;     /* value of used at the last look of retention */
-    uint16_t purged_lifted; /* slots that were lifted when it was purged: less now means use */
-    bool zeroed;            /* the span came reading zero */
-    _Atomic uintptr_t
-        stock; /* the stock that the span is in (allocators/stock.h): it is no slab now; or 0 */
+    uint64_t purged;         /* bit per unit of the span (see slab.c) that holds no memory */
+    uint16_t seen_used;      /* value of used at the last look of retention */
+    uint16_t purged_lifted;  /* slots that were lifted when it was purged: less now means use */
+    bool zeroed;             /* the span came reading zero */
+    _Atomic uintptr_t stock; /* where the span is while it is no slab (allocators/stock.h), or 0 */
 } freehold__slab;
 
 extern freehold__slab_word freehold__no_word; /* no bits, for ever */
