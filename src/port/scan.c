@@ -181,14 +181,22 @@ static bool can_read_itself(void)
     return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1;
 }
 
+/* This thread's, by the first name: where main has ended by pthread_exit and others go on, the process as such has
+ * nothing in it. (Before Linux 3.17 there was no such name.) */
+static int open_own(const char *of_thread, const char *of_process)
+{
+    int file = open(of_thread, O_RDONLY | O_CLOEXEC);
+    return file >= 0 ? file : open(of_process, O_RDONLY | O_CLOEXEC);
+}
+
 bool freehold__port_scan(const freehold__scan *is)
 {
     int saved = errno;
     scan s = {
         .is = is,
-        .maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC),
-        .pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC),
-        .memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC),
+        .maps = open_own("/proc/thread-self/maps", "/proc/self/maps"),
+        .pagemap = open_own("/proc/thread-self/pagemap", "/proc/self/pagemap"),
+        .memory = open_own("/proc/thread-self/mem", "/proc/self/mem"),
         .page = freehold__port_page_size(),
     };
     s.buffer = freehold__port_map(PAGES * s.page, s.page);

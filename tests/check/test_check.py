@@ -274,9 +274,9 @@ class Leaks(Case):
         self.assertLess(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before, 4)
 
     def test_without_the_first_thread(self):
-        """The process as such has no mappings then, to make names of."""
+        """The process as such has no mappings then, to make names of, and to look for blocks in."""
         self.assertRegex(run("--check", "--", MISUSE, "end-main").stderr,
-                         r": 256 bytes in 4 blocks, allocated at\n    make \(.*\n    list \(.*\n    lose_list \(misuse.c:")
+                         r"freehold: lost: 256 bytes in 4 blocks, allocated at\n    make \(.*\n    list \(.*\n    lose_list \(misuse.c:")
 
     def test_with_little_room_left(self):
         self.assertIn("freehold: lost: 256 bytes in 4 blocks, allocated at\n",
